@@ -1,0 +1,100 @@
+"""Sparse attention as one function of tensors, and the same function over a cache layer."""
+
+import torch
+from torch import Tensor
+
+from hip_attention import torch_attend, torch_select
+from hip_attention.config import HipConfig
+from hip_attention.dense import dense_attention
+from hip_attention.geometry import slabs, sparse_start
+from hip_attention.summaries import KeySummaries
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, config: HipConfig | None = None, *, scale: float | None = None
+) -> Tensor:
+    """HiP attention of queries that stand at the end of the keys (chunked prefill and decode included).
+
+    query [B, Hq, Tq, D]; key and value [B, Hkv, Tk, D] with Tq <= Tk and Hq a multiple of Hkv (heads of a group are
+    not repeated in memory); all of one floating dtype. `scale` multiplies the logits and defaults to D ** -0.5.
+    Returns [B, Hq, Tq, D]. Raises ValueError when the shapes do not fit together.
+    """
+    config = config or HipConfig()
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    _check(query, key, value)
+    if config.backend == "dense":
+        return dense_attention(query, key, value, scale)
+    length_k = key.shape[2]
+    padding = -length_k % config.block_k
+    padded_key, padded_value = (torch.nn.functional.pad(x, (0, 0, 0, padding)).contiguous() for x in (key, value))
+    summaries = None
+    if config.selector == "summary" and sparse_start(query.shape[2], length_k, config) < query.shape[2]:
+        summaries = KeySummaries(config.sink, config.block_k)
+        summaries.extend(key[:, :, config.sink :])
+    return prefill(query, padded_key, padded_value, length_k, summaries, config, scale)
+
+
+def prefill(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    length_k: int,
+    summaries: KeySummaries | None,
+    config: HipConfig,
+    scale: float,
+) -> Tensor:
+    """Dense attention for the rows that may see everything anyway, sparse attention for the others.
+
+    key and value [B, Hkv, capacity, D] hold `length_k` keys; capacity is a multiple of block_k, and what lies beyond
+    the keys is finite. `summaries` cover every complete block if the selector needs them. Returns [B, Hq, Tq, D].
+    """
+    length_q = query.shape[2]
+    start = sparse_start(length_q, length_k, config)
+    output = query.new_empty(*query.shape[:3], value.shape[-1])
+    if start > 0:
+        seen = length_k - length_q + start
+        output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
+    for slab in slabs(start, length_q, length_k, config.block_q):
+        blocks = torch_select.select(query, slab, config, summaries, key) if config.top_k else None
+        torch_attend.attend(
+            query, key, value, blocks, slab, output,
+            scale=scale, sink=config.sink, window=config.window, block_k=config.block_k,
+        )  # fmt: skip
+    return output
+
+
+def sliding_attention(
+    query: Tensor, key: Tensor, value: Tensor, window: int, config: HipConfig, scale: float
+) -> Tensor:
+    """Exact attention to the last `window` keys, as sliding-window layers define it: p - window < key <= p.
+
+    query [B, Hq, Tq, D], key and value [B, Hkv, Tk, D]. Returns [B, Hq, Tq, D].
+    """
+    length_q, length_k = query.shape[2], key.shape[2]
+    if length_k <= window:
+        return dense_attention(query, key, value, scale)
+    seen = min(length_k, length_q + window - 1)
+    start = (length_k - seen) // config.block_k * config.block_k
+    padding = -(length_k - start) % config.block_k
+    key, value = (torch.nn.functional.pad(x[:, :, start:], (0, 0, 0, padding)).contiguous() for x in (key, value))
+    output = query.new_empty(*query.shape[:3], value.shape[-1])
+    for slab in slabs(0, length_q, length_k - start, config.block_q):
+        torch_attend.attend(
+            query, key, value, None, slab, output, scale=scale, sink=0, window=window, block_k=config.block_k
+        )
+    return output
+
+
+def _check(query: Tensor, key: Tensor, value: Tensor) -> None:
+    if not query.dim() == key.dim() == value.dim() == 4:
+        raise ValueError("query, key and value must have four dimensions: batch, heads, tokens, head_dim")
+    if key.shape[:3] != value.shape[:3]:
+        raise ValueError(f"key {tuple(key.shape)} and value {tuple(value.shape)} differ in batch, heads or tokens")
+    if query.shape[0] != key.shape[0] or query.shape[3] != key.shape[3]:
+        raise ValueError(f"query {tuple(query.shape)} and key {tuple(key.shape)} differ in batch or head_dim")
+    if query.shape[1] % key.shape[1]:
+        raise ValueError(f"{query.shape[1]} query heads cannot share {key.shape[1]} key heads evenly")
+    if query.shape[2] > key.shape[2]:
+        raise ValueError(f"{query.shape[2]} queries cannot stand at the end of {key.shape[2]} keys")
+    if not query.dtype == key.dtype == value.dtype:
+        raise ValueError(f"dtypes differ: query {query.dtype}, key {key.dtype}, value {value.dtype}")

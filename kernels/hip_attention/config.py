@@ -1,0 +1,63 @@
+"""The one description of how sparse attention behaves. Imports nothing heavy: the command line reads its defaults."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Selector = Literal["summary", "representative", "representative-first"]
+Backend = Literal["auto", "torch", "dense"]
+
+
+@dataclass(frozen=True)
+class HipConfig:
+    """Settings of HiP attention; lengths are in tokens.
+
+    top_k: keys every query block may select outside sink and window; 0 selects none (StreamingLLM).
+    block_q, block_k: queries that share one mask, and keys that are selected together.
+    sink: first keys of the context, which every query sees.
+    window: most recent keys, which every query sees; at least block_q, so that no query block has to search keys
+        that some of its rows may not see yet.
+    refresh_interval: decode steps that reuse one mask.
+    dense_layers: number of first layers that attend to everything.
+    selector: "summary" scores a tree node by the mean and variance of its keys; "representative" by its centre
+        key block (HiP, arXiv 2406.09827 v2), "representative-first" by its first key block (v1).
+    query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
+    min_context: query blocks that end before this position attend to everything, which is faster there.
+    backend: "auto" picks the fastest one for the device; "dense" ignores all of the above.
+
+    Raises ValueError naming the field when a value is out of range.
+    """
+
+    top_k: int = 1024
+    block_q: int = 64
+    block_k: int = 16
+    sink: int = 64
+    window: int = 512
+    refresh_interval: int = 8
+    dense_layers: int = 3
+    selector: Selector = "summary"
+    query_stride: int = 4
+    min_context: int = 4096
+    backend: Backend = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("block_q", "block_k", "refresh_interval", "query_stride"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("top_k", "sink", "dense_layers", "min_context"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}")
+        for name in ("top_k", "sink", "block_q"):
+            multiple = getattr(self, name) % self.block_k == 0
+            _require(multiple, f"{name} must be a multiple of block_k ({self.block_k}), not {getattr(self, name)}")
+        smallest = max(self.block_q, self.block_k)
+        _require(self.window >= smallest, f"window must be at least {smallest}, not {self.window}")
+        _require(self.selector in get_args(Selector), f"selector must be one of {', '.join(get_args(Selector))}")
+        _require(self.backend in get_args(Backend), f"backend must be one of {', '.join(get_args(Backend))}")
+
+    @property
+    def selected_blocks(self) -> int:
+        """Key blocks a query block selects: top_k / block_k."""
+        return self.top_k // self.block_k
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,61 @@
+"""Which rows form a query block, and which of them need a search at all. Integers only."""
+
+from dataclasses import dataclass
+
+from hip_attention.config import HipConfig
+
+
+@dataclass(frozen=True)
+class Slab:
+    """`blocks` consecutive query blocks of `rows` rows each, from row `start` of the queries, at position `first`."""
+
+    start: int
+    first: int
+    rows: int
+    blocks: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.rows * self.blocks
+
+    def split(self, blocks: int) -> "list[Slab]":
+        """The same rows in slabs of at most `blocks` query blocks."""
+        return [
+            Slab(
+                self.start + i * self.rows,
+                self.first + i * self.rows,
+                self.rows,
+                min(blocks, self.blocks - i),
+            )
+            for i in range(0, self.blocks, blocks)
+        ]
+
+
+def slabs(start: int, length_q: int, length_k: int, block_q: int) -> list[Slab]:
+    """Rows [start, Tq) as runs of equal query blocks: a cut first one, the whole ones, a cut last one."""
+    offset = length_k - length_q
+    runs = []
+    while start < length_q:
+        position = offset + start
+        rows = min(block_q - position % block_q, length_q - start)
+        blocks = (length_q - start) // block_q if rows == block_q else 1
+        runs.append(Slab(start, position, rows, blocks))
+        start += rows * blocks
+    return runs
+
+
+def searchable_blocks(last_position: int, sink: int, window: int, block_k: int) -> int:
+    """Number of key blocks between the sink and the window of the row at `last_position`."""
+    return max(0, -(-max(0, last_position - window + 1) // block_k) - sink // block_k)
+
+
+def sparse_start(length_q: int, length_k: int, config: HipConfig) -> int:
+    """First row whose query block has more to search than it may select; rows before it attend to everything."""
+    offset = length_k - length_q
+    for slab in slabs(0, length_q, length_k, config.block_q):
+        for block in range(slab.blocks):
+            last = slab.first + (block + 1) * slab.rows - 1
+            found = searchable_blocks(last, config.sink, config.window, config.block_k)
+            if last >= config.min_context and found > config.selected_blocks:
+                return slab.first + block * slab.rows - offset
+    return length_q

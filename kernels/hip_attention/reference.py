@@ -1,0 +1,159 @@
+"""HiP attention, plain and slow: the oracle every backend is tested against.
+
+Positions count keys from 0; row r of Tq queries over Tk keys stands at position Tk - Tq + r. Query blocks are aligned
+to absolute positions (block i holds positions [i * block_q, (i + 1) * block_q)), so that a prompt read in chunks gives
+the masks of a prompt read at once.
+
+A row at position p with window w attends to three disjoint sets, which together are all causal keys when every block
+is selected:
+    sink      key < sink              and key <= p - w
+    selected  sink <= key <= p - w    and the key's block is selected
+    window    p - w < key <= p
+A query block may select from the key blocks of [sink, last row's position - w].
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from hip_attention.config import HipConfig
+
+
+def query_blocks(length_q: int, length_k: int, block_q: int) -> Iterator[tuple[int, int]]:
+    """Row ranges [start, stop) of the query blocks that Tq queries at the end of Tk keys fall into."""
+    first = length_k - length_q
+    start = 0
+    while start < length_q:
+        stop = min(length_q, ((first + start) // block_q + 1) * block_q - first)
+        yield start, stop
+        start = stop
+
+
+def searchable(last_position: int, config: HipConfig) -> tuple[int, int]:
+    """Key blocks [low, high) from which the query block that ends at `last_position` selects."""
+    low = config.sink // config.block_k
+    high = math.ceil(max(0, last_position - config.window + 1) / config.block_k)
+    return low, max(low, high)
+
+
+def select(query: Tensor, key: Tensor, config: HipConfig) -> Tensor:
+    """Choose key blocks for every query block (HiP, arXiv 2406.09827, section 3).
+
+    query [B, Hq, Tq, D], key [B, Hkv, Tk, D]. Returns int64 [B, Hq, query blocks, selected_blocks], ascending block
+    numbers, padded with -1 where fewer blocks are searchable than may be selected.
+    """
+    batch, heads_q, length_q, _ = query.shape
+    heads_k, length_k = key.shape[1:3]
+    rows = list(query_blocks(length_q, length_k, config.block_q))
+    budget = config.selected_blocks
+    chosen = torch.full((batch, heads_q, len(rows), budget), -1, dtype=torch.int64)
+    search = search_summary if config.selector == "summary" else search_representative
+    for i, (start, stop) in enumerate(rows):
+        low, high = searchable(length_k - length_q + stop - 1, config)
+        for b in range(batch):
+            for h in range(heads_q):
+                if budget == 0 or high - low <= budget:
+                    blocks = list(range(low, high))[:budget]
+                else:
+                    scored = query[b, h, start:stop].flip(0)[:: config.query_stride].float()
+                    blocks = search(scored, key[b, h * heads_k // heads_q].float(), low, high, config)
+                chosen[b, h, i, : len(blocks)] = torch.tensor(sorted(blocks), dtype=torch.int64)
+    return chosen
+
+
+def search_summary(query: Tensor, key: Tensor, low: int, high: int, config: HipConfig) -> list[int]:
+    """Descend a binary tree over the blocks [low, high), keeping the best nodes of every level.
+
+    query [rows, D], key [Tk, D]. Node i of level l holds the 2^l blocks from low + i * 2^l on. Its score is the
+    largest logit a row expects among its n keys if they were Gaussian with their mean m and variance s2:
+    q.m + sqrt(2 ln n) * sqrt(q^2 . s2), maximised over the rows. A node that reaches past `high` has no statistic
+    that is free of later keys; it is kept until its children are inside.
+    """
+    count, budget = high - low, config.selected_blocks
+    level = max(0, math.ceil(math.log2(count / budget)))
+    nodes = list(range(math.ceil(count / 2**level)))
+    while level > 0:
+        level -= 1
+        children = [child for node in nodes for child in (2 * node, 2 * node + 1) if child << level < count]
+        scores = []
+        for child in children:
+            begin = (low + (child << level)) * config.block_k
+            size = config.block_k << level
+            if (child + 1) << level > count:
+                scores.append(math.inf)
+                continue
+            keys = key[begin : begin + size]
+            mean, variance = keys.mean(0), keys.var(0, unbiased=False)
+            spread = math.sqrt(2 * math.log(max(size, 2))) * (query**2 @ variance).sqrt()
+            scores.append((query @ mean + spread).max().item())
+        best = torch.tensor(scores).topk(min(budget, len(children))).indices.tolist()
+        nodes = sorted(children[i] for i in best)
+    return [low + node for node in nodes]
+
+
+def search_representative(query: Tensor, key: Tensor, low: int, high: int, config: HipConfig) -> list[int]:
+    """Halve `selected_blocks` groups of blocks until each is one block, scoring a half by one block of its keys.
+
+    query [rows, D], key [Tk, D]. The groups partition [low, high); a round keeps the best `selected_blocks` halves by
+    the largest logit between any scored row and the half's representative block (centre or first).
+    """
+    count, budget = high - low, config.selected_blocks
+    edges = [low + j * count // budget for j in range(budget + 1)]
+    groups = [(start, stop - start) for start, stop in pairwise(edges)]
+    while max(size for _, size in groups) > 1:
+        halves = []
+        for start, size in groups:
+            first = (size + 1) // 2
+            halves += [half for half in ((start, first), (start + first, size - first)) if half[1] > 0]
+        scores = []
+        for start, size in halves:
+            block = start if config.selector == "representative-first" else start + size // 2
+            keys = key[block * config.block_k : (block + 1) * config.block_k]
+            scores.append((query @ keys.T).max().item())
+        best = torch.tensor(scores).topk(min(budget, len(halves))).indices.tolist()
+        groups = [halves[i] for i in best]
+    return [start for start, _ in groups]
+
+
+def visible(blocks: Tensor, position: int, length_k: int, window: int, config: HipConfig) -> Tensor:
+    """Which keys the row at `position` attends to, given its selected blocks [selected]: bool [Tk]."""
+    key = torch.arange(length_k)
+    old = key <= position - window
+    chosen = torch.isin(key // config.block_k, blocks[blocks >= 0])
+    return (old & (key < config.sink)) | (old & (key >= config.sink) & chosen) | (~old & (key <= position))
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, blocks: Tensor, config: HipConfig, scale: float, age: int = 0
+) -> Tensor:
+    """Softmax attention over sink, selected and window keys.
+
+    query [B, Hq, Tq, D], key and value [B, Hkv, Tk, D], blocks as `select` returns them. `age` is the number of decode
+    steps since the blocks were selected: the window still begins where it began then, so that no key is lost.
+    Query blocks that end before min_context attend to all keys. Returns [B, Hq, Tq, D] in the query's dtype.
+    """
+    batch, heads_q, length_q, _ = query.shape
+    heads_k, length_k = key.shape[1:3]
+    output = torch.empty(*query.shape[:3], value.shape[-1], dtype=query.dtype)
+    for i, (start, stop) in enumerate(query_blocks(length_q, length_k, config.block_q)):
+        for row in range(start, stop):
+            position = length_k - length_q + row
+            dense = length_k - length_q + stop - 1 < config.min_context
+            for b in range(batch):
+                for h in range(heads_q):
+                    if dense:
+                        mask = torch.arange(length_k) <= position
+                    else:
+                        mask = visible(blocks[b, h, i], position, length_k, config.window + age, config)
+                    hk = h * heads_k // heads_q
+                    logits = (key[b, hk, mask].float() @ query[b, h, row].float()) * scale
+                    output[b, h, row] = (logits.softmax(0) @ value[b, hk, mask].float()).to(output.dtype)
+    return output
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float) -> Tensor:
+    """`select`, then `attend`."""
+    return attend(query, key, value, select(query, key, config), config, scale)

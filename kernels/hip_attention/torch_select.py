@@ -1,0 +1,132 @@
+"""The selectors of `reference`, vectorised over heads and query blocks, a slab of query blocks at a time."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from hip_attention.buffer import Buffer
+from hip_attention.config import HipConfig
+from hip_attention.geometry import Slab, searchable_blocks
+from hip_attention.summaries import KeySummaries
+
+WORKING_SET = 1 << 21
+
+
+def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries | None, key: Tensor | None) -> Tensor:
+    """Choose key blocks for the query blocks of `slab`, each of which has more to search than it may select.
+
+    query [B, Hq, Tq, D]; `summaries` serve the selector "summary", `key` [B, Hkv, >= Tk, D] (whole blocks readable)
+    the representative ones. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending.
+    """
+    chosen = [_select_part(query, part, config, summaries, key) for part in slab.split(_part_size(query, config))]
+    return torch.cat(chosen, 2)
+
+
+def _part_size(query: Tensor, config: HipConfig) -> int:
+    """Query blocks at a time, so that the gathered candidates stay in the processor's cache."""
+    candidates = 2 * config.selected_blocks * (1 if config.selector == "summary" else config.block_k)
+    gathered = query.shape[0] * query.shape[1] * candidates * query.shape[3] * query.element_size()
+    return max(1, WORKING_SET // gathered)
+
+
+def _select_part(
+    query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries | None, key: Tensor | None
+) -> Tensor:
+    batch, heads, _, dim = query.shape
+    rows = query[:, :, slab.start : slab.stop].unflatten(2, (slab.blocks, slab.rows))
+    scored = rows[:, :, :, (slab.rows - 1) % config.query_stride :: config.query_stride]  # [B, Hq, n, r, D]
+    last = range(slab.first + slab.rows - 1, slab.first + slab.rows * slab.blocks, slab.rows)
+    found = [searchable_blocks(p, config.sink, config.window, config.block_k) for p in last]
+    count = torch.tensor(found, device=query.device).expand(batch, heads, -1).reshape(-1, 1)  # [N, 1]
+    if config.selector == "summary":
+        assert summaries is not None
+        nodes = _search_summary(scored, count, max(found), config, summaries)
+    else:
+        assert key is not None
+        nodes = _search_representative(scored.reshape(-1, scored.shape[3], dim), count, config, key)
+    blocks = nodes.sort(-1).values + config.sink // config.block_k
+    return blocks.view(batch, heads, slab.blocks, -1)
+
+
+def _search_summary(scored: Tensor, count: Tensor, largest: int, config: HipConfig, summaries: KeySummaries) -> Tensor:
+    """Best leaves [N, selected_blocks] for N = B * Hq * n query blocks, of which block i has count[i] leaves.
+
+    The first level that has to be searched holds at most twice the budget of nodes, the same ones for every query
+    block: one dense product. Below it each query block gathers the children of the nodes it kept.
+    """
+    batch, heads, blocks, rows, dim = scored.shape
+    budget = config.selected_blocks
+    level = math.ceil(math.log2(largest / budget)) - 1
+    query = scored.reshape(-1, rows, dim)  # [N, r, D]
+    squared = query.square()
+    nodes = torch.arange(-(-largest >> level), device=query.device).expand(query.shape[0], -1)
+    while True:
+        mean, variance = summaries.means[level], summaries.variances[level]
+        spread = math.sqrt(2 * math.log(max(config.block_k << level, 2)))
+        if nodes.stride(0) == 0:
+            present = min(nodes.shape[1], mean.length)
+            scores = query.new_full(nodes.shape, math.inf)
+            if present:
+                heads_k = mean.data.shape[1]
+                grouped = scored.reshape(batch, heads_k, -1, dim)  # [B, Hkv, g * n * r, D]
+                logits = grouped @ mean.data[:, :, :present].transpose(2, 3)
+                logits += (grouped.square() @ variance.data[:, :, :present].transpose(2, 3)).sqrt_().mul_(spread)
+                scores[:, :present] = logits.view(-1, rows, present).amax(1)
+        else:
+            scores = _node_scores(query, squared, nodes, mean, variance, spread, heads, blocks)
+        begin = nodes << level
+        scores.masked_fill_(begin + (1 << level) > count, math.inf)
+        scores.masked_fill_(begin >= count, -math.inf)
+        if nodes.shape[1] > budget:
+            nodes = nodes.gather(1, scores.topk(budget, 1, sorted=False).indices)
+        if level == 0:
+            return nodes
+        level -= 1
+        nodes = torch.stack((2 * nodes, 2 * nodes + 1), 2).flatten(1)
+
+
+def _node_scores(
+    query: Tensor,
+    squared: Tensor,
+    nodes: Tensor,
+    mean: Buffer,
+    variance: Buffer,
+    spread: float,
+    heads: int,
+    blocks: int,
+) -> Tensor:
+    """Score nodes [N, M] for query and squared [N, r, D]: each pair gathers the statistics of its own nodes."""
+    heads_k, capacity, dim = mean.data.shape[1:]
+    pair = torch.arange(nodes.shape[0], device=nodes.device) // blocks  # b * Hq + h
+    row = (pair * heads_k // heads * capacity)[:, None] + nodes.clamp(max=mean.length - 1)
+    means, variances = (
+        buffer.data.view(-1, dim).index_select(0, row.flatten()).view(*nodes.shape, dim) for buffer in (mean, variance)
+    )
+    logits = query @ means.transpose(1, 2)
+    logits += (squared @ variances.transpose(1, 2)).sqrt_().mul_(spread)
+    return logits.amax(1)
+
+
+def _search_representative(query: Tensor, count: Tensor, config: HipConfig, key: Tensor) -> Tensor:
+    """Best blocks [N, selected_blocks], counted from the end of the sink, for query [N, r, D]."""
+    batch, heads_k, capacity, dim = key.shape
+    budget, block_k = config.selected_blocks, config.block_k
+    key_blocks = key.reshape(-1, block_k * dim)
+    per_head = capacity // block_k
+    pairs = query.shape[0]
+    head = torch.arange(pairs, device=query.device) * batch * heads_k // pairs * per_head  # rows of its KV head
+    edge = torch.arange(budget + 1, device=query.device) * count // budget
+    start, size = edge[:, :-1], edge.diff(dim=1)
+    while int(size.max()) > 1:
+        first = (size + 1) // 2
+        start = torch.cat((start, start + first), 1)
+        size = torch.cat((first, size - first), 1)
+        block = start if config.selector == "representative-first" else start + size // 2
+        block = (block + config.sink // block_k).clamp(max=per_head - 1)
+        keys = key_blocks.index_select(0, (head[:, None] + block).flatten()).view(pairs, -1, dim)
+        scores = (query @ keys.transpose(1, 2)).amax(1).unflatten(1, (-1, block_k)).amax(2)
+        scores.masked_fill_(size == 0, -math.inf)
+        best = scores.topk(budget, 1, sorted=False).indices
+        start, size = start.gather(1, best), size.gather(1, best)
+    return start
