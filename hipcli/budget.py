@@ -1,0 +1,160 @@
+"""What a prompt needs, counted before the model reads anything: tokens against its window, bytes against memory."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hip_attention.config import HipConfig
+
+from hipcli.errors import ExitCode, HipError
+
+if TYPE_CHECKING:
+    from hipcli.models import ModelShape
+
+GIB = 2**30
+
+# A chunk of the prompt passes through a layer as a handful of tensors as wide as the hidden state or the feed-forward
+# layer, which is about four times wider.
+_CHUNK_TOKENS = 2048
+_TENSORS_PER_CHUNK = 16
+_RUNTIME_BYTES = GIB // 2  # Python, the libraries and their allocators, before any model
+
+
+@dataclass(frozen=True)
+class DocumentCount:
+    """Size of one document; `pages` is None where pages mean nothing."""
+
+    path: str
+    pages: int | None
+    characters: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes needed, by what needs them, and bytes free (None where that is not known)."""
+
+    weights: int
+    keys_and_values: int
+    summaries: int
+    workspace: int
+    available: int | None
+
+    @property
+    def needed(self) -> int:
+        return self.weights + self.keys_and_values + self.summaries + self.workspace
+
+    @property
+    def excess(self) -> int:
+        """Bytes too many; 0 when it fits or nobody knows."""
+        return 0 if self.available is None else max(0, self.needed - self.available)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Tokens and memory of one reading: documents and instructions once, then the longest question and its answer.
+
+    `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained.
+    """
+
+    documents: tuple[DocumentCount, ...]
+    prompt_tokens: int
+    answer_tokens: int
+    window: int | None
+    memory: Memory
+
+    @property
+    def instruction_tokens(self) -> int:
+        return max(0, self.prompt_tokens - sum(document.tokens for document in self.documents))
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.answer_tokens
+
+    @property
+    def excess_tokens(self) -> int:
+        return 0 if self.window is None else max(0, self.total_tokens - self.window)
+
+    @property
+    def fits(self) -> bool:
+        return not self.excess_tokens and not self.memory.excess
+
+    def require(self, model: str, each: bool) -> None:
+        """Raise HipError, exit code 3, unless everything fits; `each`: whether reading file by file is a way out."""
+        if self.excess_tokens:
+            raise HipError(
+                f"{model}: {self.total_tokens:,} tokens are {self.excess_tokens:,} too many for its window of "
+                f"{self.window:,}",
+                self._shorten(each),
+                ExitCode.DOES_NOT_FIT,
+            )
+        if self.memory.excess:
+            raise HipError(
+                f"{model}: {self.memory.needed / GIB:.1f} GiB needed, {self.memory.excess / GIB:.1f} GiB more than "
+                "there is free",
+                self._shorten(each),
+                ExitCode.DOES_NOT_FIT,
+            )
+
+    def _shorten(self, each: bool) -> str:
+        ways = []
+        if any(document.pages for document in self.documents):
+            ways.append("read fewer pages with --pages")
+        if each and len(self.documents) > 1:
+            ways.append("summarize file by file with --each")
+        if self.excess_tokens and self.excess_tokens < self.answer_tokens:
+            ways.append(f"ask for a shorter answer with --max-tokens {self.answer_tokens - self.excess_tokens}")
+        if self.excess_tokens:
+            ways.append("use a model with a longer window with --model")
+        else:
+            ways.append("use a smaller model with --model, or --dtype bfloat16")
+        return ", or ".join(ways)
+
+
+def memory(shape: "ModelShape", tokens: int, config: HipConfig, value_bytes: int, available: int | None) -> Memory:
+    """Estimate for a context of `tokens` tokens, with `value_bytes` bytes for each number of keys and values."""
+    keys_and_values = tokens * shape.kv_bytes_per_token(value_bytes)
+    # Mean and variance of every key block, and of the tree above them, which is as large again.
+    searched = config.backend != "dense" and config.top_k > 0
+    summaries = keys_and_values // 2 * 4 // config.block_k if searched else 0
+    chunk = min(tokens, _CHUNK_TOKENS)
+    workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK
+    return Memory(shape.weight_bytes, keys_and_values, summaries, workspace, available)
+
+
+def available_memory(device: str) -> int | None:
+    """Bytes free on "cpu" or a CUDA device, or None where the system does not say."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    limits = [limit for limit in (_free_memory(), _container_memory()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _free_memory() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None
+
+
+def _container_memory() -> int | None:
+    """What a container's limit leaves, which /proc/meminfo does not know."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        statistics = (group / "memory.stat").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    # Pages of files can be dropped when memory is short, so they do not count as used.
+    cached = sum(int(line.split()[1]) for line in statistics.splitlines() if line.startswith("inactive_file "))
+    return max(0, limit - used + cached)
