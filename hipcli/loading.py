@@ -31,7 +31,7 @@ def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
     # A damaged tokenizer.json raises a bare Exception from Rust, a missing one OSError, ValueError or ImportError.
     except Exception as error:
         raise HipError(
-            f"{source.name}: its tokenizer cannot be loaded: {_first_line(error)}", "Download the model again."
+            f"{source.name}: its tokenizer cannot be loaded: {_first_line(error)}", "download the model again"
         ) from error
 
 
@@ -44,16 +44,14 @@ def choose_device(device: str = "auto") -> "torch.device":
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise HipError(
-            f"--device {device}: no such kind of device", "Use auto, cpu or cuda.", ExitCode.USAGE
-        ) from error
+        raise HipError(f"--device {device}: no such kind of device", "use auto, cpu or cuda", ExitCode.USAGE) from error
     if chosen.type not in ("cpu", "cuda"):
-        raise HipError(f"--device {device}: not supported", "Use auto, cpu or cuda.", ExitCode.USAGE)
+        raise HipError(f"--device {device}: not supported", "use auto, cpu or cuda", ExitCode.USAGE)
     if chosen.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (chosen.index or 0) >= count:
             found = f"{count} CUDA device{'s' * (count != 1)} found"
-            raise HipError(f"--device {device}: {found}", "Use --device cpu, or check the driver with `hip doctor`.")
+            raise HipError(f"--device {device}: {found}", "use --device cpu, or check the driver with `hip doctor`")
     return chosen
 
 
@@ -72,7 +70,7 @@ def choose_dtype(dtype: str, device: "torch.device") -> "torch.dtype":
     if dtype in names:
         return names[dtype]
     if dtype != "auto":
-        raise HipError(f"--dtype {dtype}: no such type", "Use auto, bfloat16, float16 or float32.", ExitCode.USAGE)
+        raise HipError(f"--dtype {dtype}: no such type", "use auto, bfloat16, float16 or float32", ExitCode.USAGE)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
     return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
@@ -97,19 +95,21 @@ def load_model(
         try:
             check_supported(config)
         except ValueError as error:
-            raise HipError(f"{source.name}: {error}", "Use --attention dense, or another model.") from error
+            raise HipError(
+                f"{source.name}: {error}", "use another model, such as Llama, Qwen 2 or 3, Mistral or Gemma 3"
+            ) from error
     try:
         model = _load_weights(source, config, place, number_type, attention)
         _smoke_test(source, model, attention)
     except torch.OutOfMemoryError as error:
         raise HipError(
             f"{source.name}: the model does not fit on {place}",
-            "Use a smaller model, or --device cpu.",
+            "use a smaller model, or --device cpu",
             ExitCode.DOES_NOT_FIT,
         ) from error
     except MemoryError as error:
         raise HipError(
-            f"{source.name}: the model does not fit in memory", "Use a smaller model.", ExitCode.DOES_NOT_FIT
+            f"{source.name}: the model does not fit in memory", "use a smaller model", ExitCode.DOES_NOT_FIT
         ) from error
     return model
 
@@ -126,9 +126,9 @@ def _load_config(source: ModelSource) -> "PretrainedConfig":
             raise HipError(
                 f"{source.name}: model type {raw.get('model_type')!r} needs code from its own repository, "
                 "which hip never runs",
-                "Use a model that transformers knows by itself.",
+                "use a model that transformers knows by itself",
             ) from error
-        raise HipError(f"{source.name}: {_first_line(error)}", "Update transformers, or use another model.") from error
+        raise HipError(f"{source.name}: {_first_line(error)}", "update transformers, or use another model") from error
     return config.text_config if config.model_type == "gemma3" else config
 
 
@@ -159,12 +159,12 @@ def _load_weights(
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise HipError(f"{source.name}: cannot be loaded: {_first_line(error)}", "Try another model.") from error
+        raise HipError(f"{source.name}: cannot be loaded: {_first_line(error)}", "try another model") from error
     # transformers fills what is missing with random numbers and goes on.
     if absent := sorted(report["missing_keys"]) or sorted(str(key) for key in report["mismatched_keys"]):
         raise HipError(
             f"{source.name}: {len(absent)} weights are missing or of the wrong shape, such as {absent[0]}",
-            "Download the model again, completely.",
+            "download the model again, completely",
         )
     return model.eval()
 
@@ -175,25 +175,28 @@ def _smoke_test(source: ModelSource, model: "PreTrainedModel", attention: str) -
 
     refusal = HipError(
         f"{source.name}: {model.config.model_type} models do not let their attention be replaced",
-        "Use Llama, Qwen 2 or 3, Mistral or Gemma 3, or a model derived from them.",
+        "use Llama, Qwen 2 or 3, Mistral or Gemma 3, or a model derived from them",
     )
     if not model._can_set_attn_implementation():
         raise refusal
     ids = torch.arange(_SMOKE_TOKENS, device=model.device)[None] % model.config.vocab_size
     with torch.inference_mode():
-        if attention == "hip":
+        if attention != "hip":
+            logits = model(ids, use_cache=False).logits
+        else:
             from hip_attention.transformers import count_calls
 
-            with count_calls() as counter:
-                logits = model(ids, use_cache=False).logits
+            try:
+                with count_calls() as counter:
+                    logits = model(ids, use_cache=False).logits
+            except (ValueError, KeyError) as error:
+                raise HipError(f"{refusal.message} ({_first_line(error)})", refusal.hint) from error
             if counter.calls < model.config.num_hidden_layers:
                 raise refusal
-        else:
-            logits = model(ids, use_cache=False).logits
     if not torch.isfinite(logits).all():
         raise HipError(
             f"{source.name}: its output is not a number in {str(model.dtype).removeprefix('torch.')}",
-            "Try --dtype float32; if that does not help, download the model again.",
+            "try --dtype float32; if that does not help, download the model again",
         )
 
 

@@ -19,8 +19,8 @@ from hipcli.errors import HipError
 _CONVERTER = 1
 _ORIGIN = "origin.json"
 
-_PLACE_HINT = "Name a folder that you can write to in HIPCLI_CACHE_DIR."
-_SPACE_HINT = "Free some space, or name a folder on another disk in HIPCLI_CACHE_DIR."
+_PLACE_HINT = "name a folder that you can write to in HIPCLI_CACHE_DIR"
+_SPACE_HINT = "free some space, or name a folder on another disk in HIPCLI_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def converted(path: Path, sha256: str, origin: str, say: Callable[[str], None]) 
     from hipcli import gguf
 
     say(f"converting {path.name}, once")
-    with work_folder(gguf.converted_bytes(path)) as work:
+    with work_folder() as work:
         gguf.convert(path, work)
         (work / _ORIGIN).write_text(json.dumps({"origin": origin, "sha256": sha256}), encoding="utf-8")
         try:
@@ -94,21 +94,26 @@ def all_converted() -> Iterator[Converted]:
 
 
 @contextmanager
-def work_folder(needed_bytes: int) -> Iterator[Path]:
+def work_folder() -> Iterator[Path]:
     """A private folder beside the converted models for something half made; removed at the end, come what may.
 
-    Raises HipError before starting when the disk has not `needed_bytes` free, and later when writing fails.
+    Raises HipError when writing in it fails.
     """
     with cache_errors():
-        root = paths.private_dir(models_dir())
-        free = shutil.disk_usage(root).free
-        if free < needed_bytes:
-            raise HipError(f"{root}: {needed_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free", _SPACE_HINT)
-        work = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+        work = Path(tempfile.mkdtemp(prefix=".partial-", dir=paths.private_dir(models_dir())))
         try:
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raise HipError, saying how much is missing, when the disk of `folder` has not `needed_bytes` free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise HipError(
+            f"{models_dir()}: {needed_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free on the disk", _SPACE_HINT
+        )
 
 
 @contextmanager

@@ -72,13 +72,13 @@ def resolve(name: str | None, say: Callable[[str], None] = _say_nothing, *, refr
         if path.is_file():
             return _from_file(path, name, say)
     except PermissionError as error:
-        raise HipError(f"{name}: permission denied", "Make it readable, or name another model.") from error
+        raise HipError(f"{name}: permission denied", "make it readable, or name another model") from error
     if match := _HUB_ID.fullmatch(name):
         return _from_hub(match[1], match[2], name, say, refresh)
     raise HipError(
         f"{name}: no such model",
-        f"Give {DEFAULT_MODEL}, a folder with safetensors, a GGUF file, or a Hugging Face id such as "
-        "Qwen/Qwen3-0.6B. `hip models list` shows what is here.",
+        f"give {DEFAULT_MODEL}, a folder with safetensors, a GGUF file, or a Hugging Face id such as "
+        "Qwen/Qwen3-0.6B; `hip models list` shows what is here",
     )
 
 
@@ -115,12 +115,12 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         ggufs = sorted(folder.glob("*.gguf"))
-        hint = f"Name the file: --model {ggufs[0]}" if ggufs else "A model folder holds config.json and *.safetensors."
+        hint = f"name the file: --model {ggufs[0]}" if ggufs else "a model folder holds config.json and *.safetensors"
         raise HipError(f"{name}: no config.json in it", hint) from error
     except (ValueError, RecursionError) as error:
-        raise HipError(f"{name}: config.json is not valid JSON", "Download the model again.") from error
+        raise HipError(f"{name}: config.json is not valid JSON", "download the model again") from error
     if not isinstance(config, dict):
-        raise HipError(f"{name}: config.json is not an object", "Download the model again.")
+        raise HipError(f"{name}: config.json is not an object", "download the model again")
     return config
 
 
@@ -155,7 +155,7 @@ def _from_file(path: Path, name: str, say: Callable[[str], None]) -> ModelSource
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != b"GGUF":
-        raise HipError(f"{name}: not a GGUF file", "Give a .gguf file, or the folder that holds the safetensors.")
+        raise HipError(f"{name}: not a GGUF file", "give a .gguf file, or the folder that holds the safetensors")
     sha256 = model_cache.sha256_of(path)
     return ModelSource(name, model_cache.converted(path, sha256, str(path.resolve()), say), sha256)
 
@@ -179,19 +179,19 @@ def _is_complete(folder: Path) -> bool:
 def _check_folder(folder: Path, name: str) -> None:
     """Refuse what cannot be loaded before anything large is read."""
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise HipError(f"{name}: an adapter, not a whole model", "Merge it into its base model first.")
+        raise HipError(f"{name}: an adapter, not a whole model", "merge it into its base model first")
     check_family(read_config(folder, name), name)
     try:
         files = weight_files(folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HipError(f"{name}: {_INDEX} is damaged", "Download the model again.") from error
+        raise HipError(f"{name}: {_INDEX} is damaged", "download the model again") from error
     if missing := [file.name for file in files if not file.is_file()]:
-        raise HipError(f"{name}: {missing[0]} is missing", "Download the model again, completely.")
+        raise HipError(f"{name}: {missing[0]} is missing", "download the model again, completely")
     if files:
         return
     if any(any(folder.glob(pattern)) for pattern in ("*.bin", "*.pt", "*.pth")):
         raise HipError(
             f"{name}: its weights are pickled PyTorch files, which can run code when they are opened",
-            "Use a safetensors version of the model.",
+            "use a safetensors version of the model",
         )
-    raise HipError(f"{name}: no *.safetensors in it", "A model folder holds config.json and *.safetensors.")
+    raise HipError(f"{name}: no *.safetensors in it", "a model folder holds config.json and *.safetensors")
