@@ -18,8 +18,8 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> 
     if length_q == length_k:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
     if query.is_cuda:
-        mask = causal_lower_right(length_q, length_k)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=True)
+        causal = causal_lower_right(length_q, length_k)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=causal, scale=scale, enable_gqa=True)
     output = query.new_empty(*query.shape[:3], value.shape[-1])
     for start in range(0, length_q, ROWS):
         stop = min(start + ROWS, length_q)

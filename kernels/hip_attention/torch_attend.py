@@ -26,13 +26,14 @@ def attend(
 ) -> None:
     """Attention over sink, selected and window keys for the rows of `slab`, written into `output` [B, Hq, Tq, D].
 
-    query [B, Hq, Tq, D]; key and value [B, Hkv, capacity, D] with capacity a multiple of block_k and finite values
-    throughout; blocks int64 [B, Hq, slab.blocks, K], ascending, none of them in the sink, or None for sink and window
-    alone, which the heads of a KV group then share. Every row of the slab must see the whole sink (geometry.sparse_start).
+    query [B, Hq, Tq, D]; key and value [B, Hkv, capacity, D], each with its own capacity, a multiple of block_k, and
+    finite throughout; blocks int64 [B, Hq, slab.blocks, K], ascending, none of them in the sink, or None for sink and window
+    alone, which the heads of a KV group then share. Every row of the slab must see the whole sink, which the slabs from
+    geometry.sparse_start on do.
 
-    What is gathered at a time fits the processor's second-level cache: from there SDPA runs twice as fast as from memory.
+    What is gathered at a time fits the processor's second-level cache, from which SDPA runs twice as fast.
     """
-    batch, heads_k, capacity, dim = key.shape
+    batch, heads_k, _, dim = key.shape
     heads = heads_k if blocks is None else query.shape[1]
     group = query.shape[1] // heads
     window_blocks = (slab.first + slab.rows - 1) // block_k - (slab.first - window + 1) // block_k + 1
@@ -41,7 +42,7 @@ def attend(
     per_part = max(1, WORKING_SET // (2 * batch * heads * width * block_k * dim * key.element_size()))
     key_blocks, value_blocks = key.view(-1, block_k * dim), value.view(-1, block_k * value.shape[3])
     owner = torch.arange(batch * heads, device=query.device).view(batch, heads, 1, 1) * heads_k // heads
-    base = owner * (capacity // block_k)  # first block of the KV head that a head reads
+    key_base, value_base = (owner * (x.shape[2] // block_k) for x in (key, value))  # first block of a head's KV head
 
     mask, masked = None, False
     for part in slab.split(per_part):
@@ -53,9 +54,10 @@ def attend(
             done = (part.start - slab.start) // rows
             ids.append(blocks[:, :, done : done + n])
         ids.append(recent.clamp(min=0).expand(batch, heads, n, -1))
-        index = (base + torch.cat(ids, 3)).flatten()
-        keys = key_blocks.index_select(0, index).view(-1, 1, width * block_k, dim)
-        values = value_blocks.index_select(0, index).view(-1, 1, width * block_k, value.shape[3])
+        index = torch.cat(ids, 3)
+        keys = key_blocks.index_select(0, (key_base + index).flatten()).view(-1, 1, width * block_k, dim)
+        values = value_blocks.index_select(0, (value_base + index).flatten())
+        values = values.view(-1, 1, width * block_k, value.shape[3])
 
         position = first[:, None] + torch.arange(rows, device=query.device)  # [n, rows]
         reaches_sink = part.first - window + 1 < sink

@@ -1,0 +1,62 @@
+"""Rotary position embedding applied by attention itself, so that keys can be cached without a position."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Tables = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class Rotary:
+    """Rotates queries and keys whose first half of dimensions pairs with the second half (Llama's layout).
+
+    `tables` maps positions int64 [1, T] to cosine and sine [1, T, D] in fp32, attention scaling included: a model's
+    own rotary module, which keeps every RoPE variant exact. Results are bit-equal to transformers' own rotation.
+    """
+
+    def __init__(self, tables: Tables, capacity: int = 0) -> None:
+        self._tables = tables
+        self._capacity = capacity
+        self._cosine = self._sine = torch.empty(0)
+
+    def rotate(self, x: Tensor, start: int, out: Tensor | None = None) -> Tensor:
+        """Rotate x [B, H, T, D], whose first token stands at position `start`, into `out` if given."""
+        self._cover(start + x.shape[2], x)
+        stop = start + x.shape[2]
+        return _rotate(x, self._cosine[start:stop], self._sine[start:stop], out)
+
+    def rotate_at(self, x: Tensor, positions: Tensor) -> Tensor:
+        """Rotate x [B, H, T, D] whose tokens stand at `positions` int64 [B, H, T], all of them rotated before."""
+        return _rotate(x, self._cosine[positions], self._sine[positions], None)
+
+    def _cover(self, length: int, like: Tensor) -> None:
+        present = self._cosine
+        if length <= present.shape[0] and present.dtype == like.dtype and present.device == like.device:
+            return
+        length = max(length + length // 8, self._capacity)
+        cosine, sine = self._tables(torch.arange(length, device=like.device)[None])
+        half = like.shape[-1] // 2
+        self._cosine, self._sine = (table[0, :, :half].to(like.dtype).contiguous() for table in (cosine, sine))
+
+
+def _rotate(x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
+    out = torch.empty_like(x) if out is None else out
+    first, second = x.chunk(2, -1)
+    first_out, second_out = out.chunk(2, -1)
+    torch.mul(first, cosine, out=first_out).sub_(second * sine)
+    torch.mul(second, cosine, out=second_out).add_(first * sine)
+    return out
+
+
+class IdentityRotary(nn.Module):
+    """Stands in for a model's rotary module and rotates nothing: cosine 1, sine 0."""
+
+    def __init__(self, original: nn.Module, dim: int) -> None:
+        super().__init__()
+        self.original = original
+        self.dim = dim
+
+    def forward(self, x: Tensor, position_ids: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        shape = (*position_ids.shape, self.dim)
+        return x.new_ones(1).expand(shape), x.new_zeros(1).expand(shape)

@@ -1,0 +1,216 @@
+"""The plug-in: importing this module registers attn_implementation="hip" with transformers.
+
+    import hip_attention.transformers
+    model = AutoModelForCausalLM.from_pretrained(name, attn_implementation="hip")
+    model.generate(ids, past_key_values=HipCache(model.config))   # the cache is optional, and makes decode fast
+
+No mask function is registered, so transformers builds no mask at all: causality and sliding windows are done here.
+A prompt is one sequence without padding.
+"""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, Cache, PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
+
+from hip_attention.attention import attention, sliding_attention
+from hip_attention.cache import LayerCache, make_layers
+from hip_attention.config import HipConfig
+from hip_attention.dense import dense_attention
+from hip_attention.rotary import IdentityRotary, Rotary
+
+NAME = "hip"
+LEARNED_SINKS = {"gpt_oss", "granite_swa", "flint", "mimo_v2_flash", "deepseek_v4"}
+
+
+class HipLayer(CacheLayerMixin):  # type: ignore[misc]
+    """A transformers cache layer over a LayerCache. What `update` returns leads the attention function back to it."""
+
+    is_sliding = False
+    is_croppable = True
+
+    def __init__(self, cache: LayerCache) -> None:
+        super().__init__()
+        self.cache = cache
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        self.is_initialized = True
+        self.cache.append(key_states, value_states)
+        keys = self.cache.keys.tokens
+        keys.hip_cache = self.cache  # type: ignore[attr-defined]
+        return keys, self.cache.values.tokens
+
+    def get_seq_length(self) -> int:
+        return self.cache.length
+
+    def get_max_length(self) -> int:
+        return -1
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.cache.length + query_length, 0
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last `-tokens_to_remove` tokens (transformers counts them as a negative number)."""
+        self.cache.truncate(self.cache.length - abs(tokens_to_remove))
+
+    def reset(self) -> None:
+        self.cache.truncate(0)
+
+
+class HipCache(Cache):  # type: ignore[misc]
+    """Keys and values in preallocated memory, with the state HiP keeps a layer; for `generate` and for own loops.
+
+    model_config: the model's configuration; `model_config.hip` is used where `config` is not given.
+    capacity: tokens to reserve room for; more are stored by growing.
+    rotaries: one Rotary a layer if the model does not rotate by itself (see `detach_rotary`).
+    """
+
+    def __init__(
+        self,
+        model_config: PreTrainedConfig,
+        config: HipConfig | None = None,
+        capacity: int = 0,
+        rotaries: list[Rotary] | None = None,
+    ) -> None:
+        count = model_config.get_text_config(decoder=True).num_hidden_layers
+        rotary_of = rotaries.__getitem__ if rotaries is not None else None
+        states = make_layers(count, config or hip_config(model_config), capacity, rotary_of)
+        super().__init__(layers=[HipLayer(state) for state in states])
+
+    def truncate(self, length: int) -> None:
+        """Forget every token from `length` on, in every layer."""
+        for layer in self.layers:
+            layer.cache.truncate(length)
+
+
+def hip_config(model_config: PreTrainedConfig) -> HipConfig:
+    """The settings attached to a model's configuration as `.hip`, or the defaults."""
+    return getattr(model_config, "hip", None) or HipConfig()
+
+
+def hip_attention_forward(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it: query [1, Hq, T, D], key and value [1, Hkv, S, D] with S >= T.
+
+    Returns [1, T, Hq, D] and no weights. Raises ValueError for what this attention does not do: padding and custom
+    masks, more than one sequence, dropout, logit softcapping, learned sinks, attention to later tokens.
+    """
+    refused = {
+        "a custom attention mask": attention_mask is not None,
+        "batches of several sequences": query.shape[0] != 1,
+        "attention dropout": dropout > 0,
+        "logit softcapping": softcap is not None,
+        "learned attention sinks": s_aux is not None,
+        "attention to later tokens": not getattr(module, "is_causal", True),
+    }
+    for feature, asked in refused.items():
+        if asked:
+            raise ValueError(f"hip attention does not support {feature}")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    cache: LayerCache | None = getattr(key, "hip_cache", None)
+    config = cache.config if cache is not None else hip_config(module.config)
+    dense = config.backend == "dense" or int(module.layer_idx) < config.dense_layers  # type: ignore[arg-type]
+    if cache is not None:
+        output = cache.attend(query, scale, dense=dense, sliding_window=sliding_window)
+    elif sliding_window is not None:
+        output = sliding_attention(query, key, value, sliding_window, config, scale)
+    elif dense:
+        output = dense_attention(query, key, value, scale)
+    else:
+        output = attention(query, key, value, config, scale=scale)
+    return output.transpose(1, 2).contiguous(), None
+
+
+def check_supported(config: PreTrainedConfig) -> None:
+    """Raise ValueError naming the feature of this model that hip attention does not support."""
+    config = config.get_text_config(decoder=True)
+    layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
+    other = sorted(layer_types - {"full_attention", "sliding_attention"})
+    refused = {
+        "logit softcapping": getattr(config, "attn_logit_softcapping", None) is not None,
+        "learned attention sinks": config.model_type in LEARNED_SINKS,
+        "multi-head latent attention": getattr(config, "kv_lora_rank", None) is not None,
+        "bidirectional attention": bool(getattr(config, "use_bidirectional_attention", False)),
+        f"layers of type {', '.join(other)}": bool(other),
+    }
+    for feature, present in refused.items():
+        if present:
+            raise ValueError(f"{config.model_type} models use {feature}, which hip attention does not support")
+
+
+@contextmanager
+def count_calls() -> Iterator[SimpleNamespace]:
+    """Count, in `.calls`, how often models call the attention function while the context is open."""
+    counter = SimpleNamespace(calls=0)
+
+    def counted(*args: Any, **kwargs: Any) -> tuple[Tensor, None]:
+        counter.calls += 1
+        return hip_attention_forward(*args, **kwargs)
+
+    AttentionInterface.register(NAME, counted)
+    try:
+        yield counter
+    finally:
+        AttentionInterface.register(NAME, hip_attention_forward)
+
+
+@torch.no_grad()
+def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
+    """Make the model hand out queries and keys before rotation, so that a HipCache can rotate them itself.
+
+    Returns one Rotary a layer for HipCache(rotaries=...), with tables for `capacity` positions; the model then works
+    with such a cache alone. Returns None, with the model as it was, where its rotation is not the half-split kind of
+    the whole head, which a forward of 64 tokens with both tells.
+    """
+    decoder = model.get_decoder()
+    original = getattr(decoder, "rotary_emb", None)
+    if original is None:
+        return None
+    config = model.config.get_text_config(decoder=True)
+    layer_types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    per_type = "layer_type" in inspect.signature(original.forward).parameters
+    like = torch.empty(0, device=model.device)
+
+    def make(layer_type: str) -> Rotary:
+        extra = {"layer_type": layer_type} if per_type else {}
+        return Rotary(lambda positions: original(like, positions, **extra), capacity)
+
+    shared = {layer_type: make(layer_type) for layer_type in set(layer_types)}
+    rotaries = [shared[layer_type] for layer_type in layer_types]
+    tables = original(like, torch.zeros(1, 1, dtype=torch.long, device=model.device), *([layer_types[0]] * per_type))
+    ids = torch.randint(config.vocab_size, (1, 64), generator=torch.Generator().manual_seed(0)).to(model.device)
+    expected = model(ids, past_key_values=HipCache(config), logits_to_keep=1).logits.float()
+    decoder.rotary_emb = IdentityRotary(original, tables[0].shape[-1])
+    try:
+        found = model(ids, past_key_values=HipCache(config, rotaries=rotaries), logits_to_keep=1).logits.float()
+        equal = bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+    except RuntimeError:
+        equal = False  # the rotary covers part of the head only: the halves do not match
+    if not equal:
+        decoder.rotary_emb = original
+        return None
+    return rotaries
+
+
+AttentionInterface.register(NAME, hip_attention_forward)

@@ -1,0 +1,136 @@
+"""Chunks, decode steps and rewinds through a LayerCache, against the oracle."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hip_attention import reference
+from hip_attention.buffer import Buffer
+from hip_attention.cache import LayerCache, make_layers
+from hip_attention.config import HipConfig
+from hip_attention.rotary import Rotary
+from hip_attention.summaries import KeySummaries
+
+SMALL = HipConfig(top_k=32, block_q=8, block_k=4, sink=8, window=16, query_stride=1, min_context=0, refresh_interval=3)
+
+
+def tensors(length, heads=4, heads_k=2, dim=16):
+    torch.manual_seed(1)
+    return (
+        torch.randn(1, heads, length, dim),
+        torch.randn(1, heads_k, length, dim),
+        torch.randn(1, heads_k, length, dim),
+    )
+
+
+def tables(positions):
+    angles = positions[..., None] * 1000.0 ** -(torch.arange(0, 16, 2) / 16)
+    angles = torch.cat((angles, angles), -1)
+    return angles.cos(), angles.sin()
+
+
+def turned(x):
+    return Rotary(tables).rotate(x, 0)
+
+
+def feed(cache, query, key, value, start, stop):
+    cache.append(key[:, :, start:stop], value[:, :, start:stop])
+    return cache.attend(query[:, :, start:stop], 0.25)
+
+
+@pytest.mark.parametrize("rotary", [False, True], ids=["rotated", "unrotated"])
+@pytest.mark.parametrize("chunk", [8, 64, 200])
+def test_chunked_prefill_equals_reference(chunk: int, rotary: bool) -> None:
+    query, key, value = tensors(200)
+    expected = reference.attention(*((turned(query), turned(key)) if rotary else (query, key)), value, SMALL, 0.25)
+    cache = LayerCache(SMALL, rotary=Rotary(tables) if rotary else None)
+    parts = [feed(cache, query, key, value, a, min(a + chunk, 200)) for a in range(0, 200, chunk)]
+    torch.testing.assert_close(torch.cat(parts, 2), expected, atol=3e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("selector", ["summary", "representative"])
+@pytest.mark.parametrize("rotary", [False, True], ids=["rotated", "unrotated"])
+def test_decode_reuses_a_mask_and_loses_no_recent_key(rotary: bool, selector: str) -> None:
+    query, key, value = tensors(170)
+    config = replace(SMALL, selector=selector)
+    cache = LayerCache(config, rotary=Rotary(tables) if rotary else None)
+    feed(cache, query, key, value, 0, 150)
+    if rotary:
+        true_query, true_key = turned(query), turned(key)
+    else:
+        true_query, true_key = query, key
+    blocks = None
+    for step in range(20):
+        now = 150 + step
+        out = feed(cache, query, key, value, now, now + 1)
+        age = step % config.refresh_interval
+        row, keys, values = true_query[:, :, now : now + 1], true_key[:, :, : now + 1], value[:, :, : now + 1]
+        if age == 0:
+            blocks = reference.select(row, keys, config)
+        expected = reference.attend(row, keys, values, blocks, config, 0.25, age)
+        torch.testing.assert_close(out, expected, atol=3e-6, rtol=1e-5)
+
+
+def test_decode_without_selection_is_streaming() -> None:
+    query, key, value = tensors(60)
+    config = replace(SMALL, top_k=0)
+    cache = LayerCache(config)
+    feed(cache, query, key, value, 0, 59)
+    out = feed(cache, query, key, value, 59, 60)
+    blocks = torch.empty(1, 4, 1, 0, dtype=torch.long)
+    expected = reference.attend(query[:, :, 59:], key, value, blocks, config, 0.25)
+    torch.testing.assert_close(out, expected, atol=3e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_rewound_cache_forgets(dense: bool) -> None:
+    query, key, value = tensors(160)
+    cache, fresh = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    for layer in (cache, fresh):
+        layer.append(key[:, :, :120], value[:, :, :120])
+        layer.attend(query[:, :, :120], 0.25, dense=dense)
+    for now in range(120, 140):
+        cache.append(key[:, :, :1] * 5, value[:, :, :1] * 5)
+        cache.attend(query[:, :, now : now + 1], 0.25, dense=dense)
+    cache.truncate(120)
+    for start, stop in ((120, 150), (150, 151), (151, 152)):
+        results = []
+        for layer in (cache, fresh):
+            layer.append(key[:, :, start:stop], value[:, :, start:stop])
+            results.append(layer.attend(query[:, :, start:stop], 0.25, dense=dense))
+        torch.testing.assert_close(*results, atol=1e-6, rtol=1e-6)
+
+
+def test_layers_share_scratch_without_mixing() -> None:
+    query, key, value = tensors(100)
+    layers = make_layers(2, SMALL, rotary_of=lambda _: Rotary(tables))
+    alone = LayerCache(SMALL, rotary=Rotary(tables))
+    feed(layers[0], query, -key, value, 0, 96)
+    assert torch.equal(feed(layers[1], query, key, value, 0, 96), feed(alone, query, key, value, 0, 96))
+
+
+def test_summaries_arriving_in_pieces_equal_those_at_once() -> None:
+    _, key, _ = tensors(203)
+    whole, pieces = KeySummaries(8, 4), KeySummaries(8, 4)
+    whole.extend(key[:, :, 8:])
+    for stop in (9, 50, 51, 130, 203):
+        pieces.extend(key[:, :, pieces.next_key : stop])
+    assert len(whole.means) == len(pieces.means) == 6
+    for level in range(6):
+        span = 4 << level
+        for stored in (whole, pieces):
+            keys = key[:, :, 8 : 8 + stored.means[level].length * span].unflatten(2, (-1, span))
+            torch.testing.assert_close(stored.means[level].tokens, keys.mean(3))
+            torch.testing.assert_close(stored.variances[level].tokens, keys.var(3, unbiased=False))
+    whole.truncate(100)
+    assert [level.length for level in whole.means] == [23, 11, 5, 2, 1, 0]
+
+
+def test_buffer_grows_keeps_its_tokens_and_pads_with_zeros() -> None:
+    buffer = Buffer(capacity=3, block=4)
+    rows = torch.randn(1, 2, 50, 8)
+    for start in range(0, 50, 5):
+        buffer.append(rows[:, :, start : start + 5])
+    assert torch.equal(buffer.tokens, rows)
+    assert buffer.data.shape[2] % 4 == 0
+    assert buffer.data[:, :, 50:].eq(0).all()
