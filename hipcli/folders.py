@@ -77,7 +77,7 @@ def _read_gitignore(entries: Iterable[os.DirEntry[str]], start: int) -> _Specs:
     for entry in entries:
         if entry.name == ".gitignore" and entry.is_file(follow_symlinks=False):
             with open(entry.path, "rb") as file:
-                lines = os.fsdecode(file.read()).splitlines()
+                lines = os.fsdecode(file.read().replace(b"\r\n", b"\n")).split("\n")
             return ((start, GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))),)
     return ()
 

@@ -131,7 +131,7 @@ def _read_stdin(stdin: BinaryIO, options: ReadOptions) -> Document | HipError:
     try:
         return _read(stdin, STDIN, "standard input", options)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "closed"
+        reason = _reason(error) if isinstance(error, OSError) else "closed"
         return HipError(f"standard input: {reason}", "pipe a document into hip, or name a file in place of -")
     except HipError as error:
         return error
@@ -166,9 +166,12 @@ def _is_pdf(path: str, head: bytes) -> bool:
 
 
 def _unreadable(path: str, error: OSError) -> HipError:
-    reason = (error.strerror or str(error)).lower()
     hints: dict[type[OSError], str] = {
         FileNotFoundError: "check the spelling of the path",
         PermissionError: "you need permission to read it: see ls -l",
     }
-    return HipError(f"{path}: {reason}", hints.get(type(error), "check the path and the disk"))
+    return HipError(f"{path}: {_reason(error)}", hints.get(type(error), "check the path and the disk"))
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
