@@ -103,7 +103,8 @@ def _open_standard_streams() -> None:
         if null != number:
             os.dup2(null, number)
             os.close(null)
-        stream = open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)
+        mode = "r" if name == "stdin" else "w"
+        stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     if isinstance(sys.stdout, io.TextIOWrapper):

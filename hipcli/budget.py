@@ -1,9 +1,9 @@
 """What a prompt needs, counted before the model reads anything: tokens against its window, bytes against memory."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hip_attention.config import HipConfig
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hipcli.models import ModelShape
 
 GIB = 2**30
+MEMORY_PARTS = ("weights", "keys_and_values", "summaries", "workspace")
 
 # A chunk of the prompt passes through a layer as a handful of tensors as wide as the hidden state or the feed-forward
 # layer, which is about four times wider.
@@ -43,7 +44,7 @@ class Memory:
 
     @property
     def needed(self) -> int:
-        return self.weights + self.keys_and_values + self.summaries + self.workspace
+        return sum(getattr(self, part) for part in MEMORY_PARTS)
 
     @property
     def excess(self) -> int:
@@ -80,28 +81,40 @@ class Budget:
     def fits(self) -> bool:
         return not self.excess_tokens and not self.memory.excess
 
-    def require(self, model: str, each: bool) -> None:
-        """Raise HipError, exit code 3, unless everything fits; `each`: whether reading file by file is a way out."""
+    def refusal(self, model: str, can_split: bool) -> HipError | None:
+        """The error to stop with unless everything fits; `can_split`: reading file by file is a way out."""
+        where = self.documents[0].path if len(self.documents) == 1 else f"{len(self.documents)} documents"
         if self.excess_tokens:
-            raise HipError(
-                f"{model}: {self.total_tokens:,} tokens are {self.excess_tokens:,} too many for its window of "
-                f"{self.window:,}",
-                self._shorten(each),
-                ExitCode.DOES_NOT_FIT,
-            )
-        if self.memory.excess:
-            raise HipError(
-                f"{model}: {self.memory.needed / GIB:.1f} GiB needed, {self.memory.excess / GIB:.1f} GiB more than "
-                "there is free",
-                self._shorten(each),
-                ExitCode.DOES_NOT_FIT,
-            )
+            what = f"{self.total_tokens:,} tokens, {self.excess_tokens:,} more than the window of {model} holds"
+        elif self.memory.excess:
+            what = f"{self.memory.needed / GIB:.1f} GiB, {self.memory.excess / GIB:.1f} GiB more than is free"
+        else:
+            return None
+        return HipError(f"{where}: needs {what}", self._ways_out(can_split), ExitCode.DOES_NOT_FIT)
 
-    def _shorten(self, each: bool) -> str:
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values, for `--dry-run --json`."""
+        return {
+            "documents": [asdict(document) for document in self.documents],
+            "instruction_tokens": self.instruction_tokens,
+            "answer_tokens": self.answer_tokens,
+            "total_tokens": self.total_tokens,
+            "context_window": self.window,
+            "excess_tokens": self.excess_tokens,
+            "memory": {
+                **{f"{name}_gib": _gib(getattr(self.memory, name)) for name in MEMORY_PARTS},
+                "needed_gib": _gib(self.memory.needed),
+                "available_gib": None if self.memory.available is None else _gib(self.memory.available),
+                "excess_gib": _gib(self.memory.excess),
+            },
+            "fits": self.fits,
+        }
+
+    def _ways_out(self, can_split: bool) -> str:
         ways = []
         if any(document.pages for document in self.documents):
             ways.append("read fewer pages with --pages")
-        if each and len(self.documents) > 1:
+        if can_split and len(self.documents) > 1:
             ways.append("summarize file by file with --each")
         if self.excess_tokens and self.excess_tokens < self.answer_tokens:
             ways.append(f"ask for a shorter answer with --max-tokens {self.answer_tokens - self.excess_tokens}")
@@ -120,7 +133,9 @@ def memory(shape: "ModelShape", tokens: int, config: HipConfig, value_bytes: int
     summaries = keys_and_values // 2 * 4 // config.block_k if searched else 0
     chunk = min(tokens, _CHUNK_TOKENS)
     workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK
-    return Memory(shape.weight_bytes, keys_and_values, summaries, workspace, available)
+    # Files hold two bytes a number, whatever is made of them in memory.
+    weights = shape.weight_bytes * value_bytes // 2
+    return Memory(weights, keys_and_values, summaries, workspace, available)
 
 
 def available_memory(device: str) -> int | None:
@@ -131,6 +146,10 @@ def available_memory(device: str) -> int | None:
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
     limits = [limit for limit in (_free_memory(), _container_memory()) if limit is not None]
     return min(limits, default=None)
+
+
+def _gib(size: int) -> float:
+    return round(size / GIB, 3)
 
 
 def _free_memory() -> int | None:

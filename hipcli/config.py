@@ -1,10 +1,10 @@
 """The configuration file: defaults for options, one name each, checked before anything runs.
 
-    model = "Qwen/Qwen2.5-1.5B-Instruct"     # for every command that has the option
-    top_k = 2048
+model = "Qwen/Qwen2.5-1.5B-Instruct"     # for every command that has the option
+top_k = 2048
 
-    [summarize]                              # for one command alone
-    length = "short"
+[summarize]                              # for one command alone
+length = "short"
 """
 
 import json
@@ -26,8 +26,12 @@ Defaults = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What an option takes: values of `kind`, a list of them if `many`, within the bounds, or one of `choices`."""
+    """What an option takes: values of `kind`, a list of them if `many`, within the bounds, or one of `choices`.
 
+    `parameter` is the name of the command's function parameter.
+    """
+
+    parameter: str
     kind: type
     many: bool = False
     choices: tuple[str, ...] = ()
@@ -39,7 +43,7 @@ class Setting:
         if self.many:
             if not isinstance(value, list):
                 return f"must be a list, not {_toml(value)}"
-            faults = (Setting(self.kind).fault(item) for item in value)
+            faults = (Setting(self.parameter, self.kind).fault(item) for item in value)
             return next((fault for fault in faults if fault), None)
         # In Python, though not in TOML, true is an integer; and an integer will do for a number.
         kinds = (int, float) if self.kind is float else (self.kind,)
@@ -93,20 +97,25 @@ def load(path: Path | None, settings: Settings) -> Defaults:
 
 
 def settings_of(callback: Callable[..., Any]) -> dict[str, Setting]:
-    """The options of a command, read from the annotations of its function."""
+    """The options of a command by their names in the file, read from the annotations of its function."""
     settings = {}
-    for name, hint in get_type_hints(callback, include_extras=True).items():
+    for parameter, hint in get_type_hints(callback, include_extras=True).items():
         option = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, OptionInfo)), None)
         if option is None:
             continue
+        # Inside Annotated, Typer takes the first name for a default.
+        names = (option.default, *(option.param_decls or ()))
+        flag = next(name for name in names if name.startswith("--"))
+        name = flag.removeprefix("--").replace("-", "_")
         kind = get_args(hint)[0]
         kind = next((part for part in get_args(kind) if part is not NoneType), kind) if _optional(kind) else kind
         if get_origin(kind) is list:
-            settings[name] = Setting(get_args(kind)[0], many=True)
+            settings[name] = Setting(parameter, get_args(kind)[0], many=True)
         elif get_origin(kind) is Literal:
-            settings[name] = Setting(str, choices=get_args(kind))
+            settings[name] = Setting(parameter, str, choices=get_args(kind))
         else:
-            settings[name] = Setting(str if kind is Path else kind, minimum=option.min, maximum=option.max)
+            kind = str if kind is Path else kind
+            settings[name] = Setting(parameter, kind, minimum=option.min, maximum=option.max)
     return settings
 
 
@@ -125,7 +134,7 @@ def _set(defaults: Defaults, place: Path, label: str, value: object, settings: S
     for command, setting in takers.items():
         if fault := setting.fault(value):
             raise _fault(place, f"{label} {fault}")
-        defaults[command][name] = value
+        defaults[command][setting.parameter] = value
 
 
 def _toml(value: object) -> str:

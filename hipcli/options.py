@@ -15,6 +15,7 @@ OUTPUT = "Output"
 MESSAGES = "Messages"
 
 ATTENTION_DEFAULTS = HipConfig()
+ANSWER_TOKENS = 512
 
 AttentionKind = Literal["hip", "dense", "streaming"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
@@ -46,7 +47,9 @@ Exclude = Annotated[
 ]
 NoGitignore = Annotated[
     bool,
-    typer.Option("--no-gitignore", help="In directories, read what .gitignore excludes too.", rich_help_panel=INPUT),
+    typer.Option(
+        "--no-gitignore", metavar="", help="In directories, read what .gitignore excludes too.", rich_help_panel=INPUT
+    ),
 ]
 Pages = Annotated[
     str | None,
@@ -199,6 +202,7 @@ Temperature = Annotated[
         "--temperature",
         "-t",
         min=0,
+        metavar="NUMBER",
         help="0 always takes the likeliest token.",
         envvar="HIPCLI_TEMPERATURE",
         rich_help_panel=SAMPLING,
@@ -208,6 +212,7 @@ TopP = Annotated[
     float,
     typer.Option(
         "--top-p",
+        metavar="NUMBER",
         min=0,
         max=1,
         help="Sample among the likeliest tokens of this total probability.",
@@ -219,6 +224,7 @@ Seed = Annotated[
     int | None,
     typer.Option(
         "--seed",
+        metavar="NUMBER",
         min=0,
         help="Make sampling repeatable.",
         envvar="HIPCLI_SEED",
@@ -241,7 +247,7 @@ MaxTokens = Annotated[
 ]
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object at the end.", rich_help_panel=OUTPUT),
+    typer.Option("--json", metavar="", help="Print one JSON object at the end.", rich_help_panel=OUTPUT),
 ]
 OutputFile = Annotated[
     Path | None,
@@ -256,14 +262,18 @@ OutputFile = Annotated[
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Count tokens and memory, say whether it fits, and stop.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--dry-run", metavar="", help="Count tokens and memory, say whether it fits, and stop.", rich_help_panel=OUTPUT
+    ),
 ]
 
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Print statistics, and what the libraries say.", rich_help_panel=MESSAGES),
+    typer.Option(
+        "--verbose", "-v", metavar="", help="Print statistics, and what the libraries say.", rich_help_panel=MESSAGES
+    ),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", help="Print errors only.", rich_help_panel=MESSAGES),
+    typer.Option("--quiet", metavar="", help="Print errors only.", rich_help_panel=MESSAGES),
 ]

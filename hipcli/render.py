@@ -6,10 +6,12 @@ import os
 import stat
 import sys
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from hipcli.budget import GIB, MEMORY_PARTS, Budget
 from hipcli.errors import ExitCode, HipError
 
 _quiet = False
@@ -77,6 +79,7 @@ class Output:
         self._temporary: Path | None = None
         self._stream: TextIO = sys.stdout
         self._column = 0
+        self._written = False
         if path is not None:
             self._open(path)
         self.terminal = self._stream.isatty()
@@ -93,12 +96,18 @@ class Output:
         except OSError as error:
             raise HipError(f"{self._path or 'standard output'}: {error.strerror}") from error
         if text:
+            self._written = True
             self._column = len(text) - text.rfind("\n") - 1
 
     def end_line(self) -> None:
         """Begin a new line unless one has just begun."""
         if self._column:
             self.write("\n")
+
+    @property
+    def separator(self) -> str:
+        """What sets the next answer off from the one before, if there is one."""
+        return "\n" if self._written else ""
 
     @property
     def utf8(self) -> bool:
@@ -149,3 +158,78 @@ def write_json(output: Output, value: dict[str, Any]) -> None:
     text = json.dumps(value, ensure_ascii=not output.utf8, indent=2)
     # File names that are not valid UTF-8 hold lone surrogates; JSON has an escape for those.
     output.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+
+
+class AnswerWriter:
+    """One answer as it comes: kept in `text` and, given an output, written there under its title."""
+
+    def __init__(self, output: Output | None, title: str | None) -> None:
+        self._output = output
+        self._title = title
+        self._pieces: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces).rstrip()
+
+    def write(self, text: str) -> None:
+        """Add a piece. White space before the first word is dropped."""
+        if not self._pieces:
+            text = text.lstrip()
+            if not text:
+                return
+            self._begin()
+        self._pieces.append(text)
+        if self._output:
+            self._output.write(text)
+
+    def end(self) -> None:
+        if self._output:
+            if not self._pieces:
+                self._begin()
+            self._output.end_line()
+
+    def _begin(self) -> None:
+        if self._output and self._title is not None:
+            self._output.write(f"{self._output.separator}## {one_line(self._title)}\n\n")
+
+
+def write_budgets(output: Output, command: str, model: str, budgets: Sequence[Budget], as_json: bool) -> None:
+    """Write what `--dry-run` found out: a table for each reading, or one JSON object."""
+    if as_json:
+        readings = [budget.as_json() for budget in budgets]
+        write_json(output, {"schema_version": 1, "command": command, "model": model, "readings": readings})
+    else:
+        output.write("\n".join(_table(model, budget) for budget in budgets))
+
+
+def _table(model: str, budget: Budget) -> str:
+    rows = [
+        (
+            one_line(document.path),
+            "" if document.pages is None else f"{document.pages:,} pages",
+            f"{document.characters:,} characters",
+            f"{document.tokens:,} tokens",
+        )
+        for document in budget.documents
+    ]
+    rows.append(("instructions", "", "", f"{budget.instruction_tokens:,} tokens"))
+    rows.append(("reserved for the answer", "", "", f"{budget.answer_tokens:,} tokens"))
+    rows.append(("total", "", "", f"{budget.total_tokens:,} tokens"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["   ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3))]) for row in rows]
+    if budget.window is None:
+        lines.append(f"window of {model}: not known")
+    else:
+        lines.append(f"window of {model}: {budget.window:,} tokens, {budget.total_tokens / budget.window:.0%} taken")
+    memory = budget.memory
+    parts = " + ".join(f"{part.replace('_', ' ')} {getattr(memory, part) / GIB:.2f}" for part in MEMORY_PARTS)
+    free = "" if memory.available is None else f" of {memory.available / GIB:.2f} GiB free"
+    lines.append(f"memory: {parts} = {memory.needed / GIB:.2f} GiB{free}")
+    if budget.excess_tokens:
+        lines.append(f"does not fit: {budget.excess_tokens:,} tokens too many")
+    elif memory.excess:
+        lines.append(f"does not fit: {memory.excess / GIB:.2f} GiB too much")
+    else:
+        lines.append("fits")
+    return "\n".join(lines) + "\n"

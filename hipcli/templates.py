@@ -135,7 +135,7 @@ def safe_name(path: str) -> str:
     """A file name that cannot pass for anything else in a prompt: one line, no brackets or quotes, not too long."""
     if path == "-":
         return "standard input"
-    name = "".join(c if c.isprintable() and c not in "<>[]{}|\"`" else "_" for c in path)
+    name = "".join(c if c.isprintable() and c not in '<>[]{}|"`' else "_" for c in path)
     return name if len(name) <= _LONGEST_NAME else "..." + name[-_LONGEST_NAME:]
 
 

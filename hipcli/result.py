@@ -1,0 +1,124 @@
+"""What a run has found out, and its shape as JSON (hipcli/schema/answer.schema.json)."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hipcli.budget import GIB, DocumentCount
+from hipcli.documents import Document
+from hipcli.events import FinishReason
+from hipcli.settings import Settings
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer; `document` is the position of the one document it is about, None when it is about all."""
+
+    question: str | None
+    document: int | None
+    text: str
+    finish_reason: FinishReason
+    completion_tokens: int
+
+
+@dataclass
+class Result:
+    """The answers of a run and what they cost.
+
+    Times are in seconds; token counts are sums over the run, apart from `longest`, the longest prompt.
+    """
+
+    command: str
+    settings: Settings
+    model: str
+    revision: str
+    window: int | None
+    documents: list[tuple[Document, DocumentCount]] = field(default_factory=list)
+    titled: bool = False  # several answers, so that each needs a title
+    answers: list[Answer] = field(default_factory=list)
+    prompt_tokens: int = 0
+    longest: int = 0
+    read_s: float = 0.0
+    load_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    peak_bytes: int = 0
+
+    @property
+    def completion_tokens(self) -> int:
+        return sum(answer.completion_tokens for answer in self.answers)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        settings = self.settings
+        dense = settings.attention == "dense"
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "command": self.command,
+            "model": self.model,
+            "revision": self.revision or None,
+            "documents": [
+                {
+                    "id": f"d{number}",
+                    "path": document.path,
+                    "sha256": document.sha256,
+                    "kind": document.kind,
+                    "pages": count.pages,
+                    "characters": count.characters,
+                    "tokens": count.tokens,
+                    "warnings": list(document.warnings),
+                }
+                for number, (document, count) in enumerate(self.documents, 1)
+            ],
+            "answers": [
+                {
+                    "question": answer.question,
+                    "document": None if answer.document is None else f"d{answer.document + 1}",
+                    "text": answer.text,
+                    "citations": [],
+                    "finish_reason": answer.finish_reason,
+                }
+                for answer in self.answers
+            ],
+            "usage": {
+                "prompt_tokens": self.prompt_tokens,
+                "cached_tokens": 0,
+                "completion_tokens": self.completion_tokens,
+                "context_window": self.window,
+                "truncated": False,
+            },
+            "attention": {"kind": settings.attention, **({} if dense else asdict(settings.hip))},
+            "sampling": {
+                "temperature": settings.temperature,
+                "top_p": settings.top_p,
+                "seed": settings.seed,
+                "max_tokens": settings.max_tokens,
+            },
+            "timings": {
+                "read_s": round(self.read_s, 3),
+                "load_s": round(self.load_s, 3),
+                "prefill_s": round(self.prefill_s, 3),
+                "decode_s": round(self.decode_s, 3),
+            },
+            "memory": {"peak_gib": round(self.peak_bytes / GIB, 2)},
+        }
+
+    def statistics(self) -> str:
+        """The same in one line."""
+        parts = [f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens", f"prefill {self.prefill_s:.1f} s"]
+        if self.decode_s > 0:
+            parts.append(f"decode {self.completion_tokens / self.decode_s:.1f} tok/s")
+        parts.append(self._attention())
+        parts.append(f"{self.peak_bytes / GIB:.1f} GiB")
+        return " · ".join(parts)
+
+    def _attention(self) -> str:
+        hip, kind = self.settings.hip, self.settings.attention
+        if kind == "dense":
+            return kind
+        if self.longest <= hip.min_context:
+            return f"dense, as below min_context={hip.min_context}"
+        if kind == "streaming":
+            return f"streaming window={hip.window} sink={hip.sink}"
+        return f"hip top_k={hip.top_k} refresh_interval={hip.refresh_interval}"

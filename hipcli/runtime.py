@@ -1,0 +1,108 @@
+"""The model behind a run, opened in two steps: tokenizer and sizes to plan with, then the weights to read with."""
+
+import resource
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from hipcli import budget
+from hipcli.errors import ExitCode, HipError
+from hipcli.events import Event, PrefillProgress
+from hipcli.models import ModelShape, ModelSource, resolve, shape
+from hipcli.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Reader(Protocol):
+    """What a run needs of an engine; `hipcli.engine.Engine` is one."""
+
+    def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
+        """Read what all questions share, once."""
+
+    def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
+        """Read a question and answer it; afterwards ready for the next question."""
+
+
+class Runtime(Protocol):
+    """A model that can be planned with, and read with once it is loaded."""
+
+    name: str
+    revision: str
+    shape: ModelShape
+    tokenizer: "PreTrainedTokenizerBase"
+
+    def memory(self, tokens: int) -> budget.Memory:
+        """What a context of `tokens` tokens takes, and what there is."""
+
+    def load(self) -> None:
+        """Read the weights. Raises HipError where they cannot be used or do not fit."""
+
+    def reader(self, capacity: int) -> Reader:
+        """An engine with an empty context of `capacity` tokens, on the loaded weights."""
+
+    def peak_bytes(self) -> int:
+        """The most memory held so far, on the device that computes."""
+
+
+@dataclass
+class LocalRuntime:
+    """A model on this machine, run by transformers."""
+
+    source: ModelSource
+    shape: ModelShape
+    tokenizer: "PreTrainedTokenizerBase"
+    settings: Settings
+    model: "PreTrainedModel | None" = None
+
+    def __post_init__(self) -> None:
+        self.name = self.source.name
+        self.revision = self.source.revision
+
+    def memory(self, tokens: int) -> budget.Memory:
+        from hipcli.loading import choose_device, choose_dtype
+
+        device = choose_device(self.settings.device)
+        value_bytes = choose_dtype(self.settings.dtype, device).itemsize
+        return budget.memory(self.shape, tokens, self.settings.hip, value_bytes, budget.available_memory(str(device)))
+
+    def load(self) -> None:
+        from hipcli.loading import load_model
+
+        if self.model is None:
+            self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
+
+    def reader(self, capacity: int) -> Reader:
+        from hipcli.engine import Engine, Sampling
+
+        settings = self.settings
+        sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
+        return Engine(self.model, self.tokenizer, settings.hip, sampling, capacity)
+
+    def peak_bytes(self) -> int:
+        if self.model is not None and self.model.device.type == "cuda":
+            import torch
+
+            return int(torch.cuda.max_memory_allocated(self.model.device))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:
+    """Find the model and load its tokenizer, not its weights. Raises HipError."""
+    from hipcli.loading import load_tokenizer
+
+    source = resolve(settings.model, say)
+    return LocalRuntime(source, shape(source), load_tokenizer(source), settings)
+
+
+def as_out_of_memory(error: RuntimeError) -> HipError | None:
+    """The error to show if `error` is torch's way to say that memory ran out."""
+    import torch
+
+    # The CPU allocator raises a plain RuntimeError.
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return HipError("out of memory", "read fewer pages or use a smaller model", ExitCode.DOES_NOT_FIT)
+    return None
