@@ -27,7 +27,7 @@ def attend(
     """Attention over sink, selected and window keys for the rows of `slab`, written into `output` [B, Hq, Tq, D].
 
     query [B, Hq, Tq, D]; key and value [B, Hkv, capacity, D], each with its own capacity, a multiple of block_k, and
-    finite throughout; blocks int64 [B, Hq, slab.blocks, K], ascending, none of them in the sink, or None for sink and window
+    finite throughout; blocks int64 [B, Hq, slab.blocks, K], ascending, none in the sink, or None for sink and window
     alone, which the heads of a KV group then share. Every row of the slab must see the whole sink, which the slabs from
     geometry.sparse_start on do.
 

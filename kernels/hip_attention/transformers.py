@@ -196,6 +196,7 @@ def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
         extra = {"layer_type": layer_type} if per_type else {}
         return Rotary(lambda positions: original(like, positions, **extra), capacity)
 
+    _freeze(original, capacity)
     shared = {layer_type: make(layer_type) for layer_type in set(layer_types)}
     rotaries = [shared[layer_type] for layer_type in layer_types]
     tables = original(like, torch.zeros(1, 1, dtype=torch.long, device=model.device), *([layer_types[0]] * per_type))
@@ -211,6 +212,14 @@ def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
         decoder.rotary_emb = original
         return None
     return rotaries
+
+
+def _freeze(rotary: nn.Module, length: int) -> None:
+    """Settle RoPE variants that choose their frequencies by the length of each forward: chunks must agree on them."""
+    rope_type = getattr(rotary, "rope_type", None)
+    if isinstance(rope_type, str) and ("dynamic" in rope_type or rope_type == "longrope"):
+        rotary(torch.empty(0), torch.tensor([[max(0, length - 1)]]))
+        rotary.rope_type = "default"  # type: ignore[assignment]
 
 
 AttentionInterface.register(NAME, hip_attention_forward)

@@ -1,0 +1,187 @@
+"""Prefill in chunks, then decode: token ids in, events out. The documents are read once for many questions."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from hip_attention.config import HipConfig
+from hip_attention.transformers import HipCache, detach_rotary
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.generation.logits_process import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+from hipcli.errors import ExitCode, HipError
+from hipcli.events import Done, Event, FinishReason, PrefillProgress, Token
+
+CHUNK_CPU = 2048
+CHUNK_GPU = 8192
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen: the likeliest at temperature 0, else drawn from the top_p nucleus."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+class Engine:
+    """One prompt prefix in a cache, and answers to questions asked after it.
+
+    `capacity` is the number of tokens the longest prompt and its answer will take; memory is reserved for it. The model
+    is changed to hand out keys before rotation and works with this engine alone from then on. What runs out of memory
+    raises HipError, exit code 3.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: HipConfig,
+        sampling: Sampling = Sampling(),
+        capacity: int = 0,
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._sampling = sampling
+        self._cache = HipCache(model.config, config, capacity, detach_rotary(model, capacity))
+        chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
+        self._chunk = max(1, chunk // config.block_q) * config.block_q
+        self._stop = _stop_tokens(model, tokenizer)
+        self._length = 0
+
+    def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
+        """Read the prefix all questions share."""
+        yield from self._feed(ids)
+
+    def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
+        """Read a question (not empty), decode its answer, and forget both again, so that another can be asked."""
+        prefix = self._length
+        begin = time.perf_counter()
+        try:
+            yield from self._feed(ids[:-1])
+            logits = self._forward(ids[-1:])
+            yield PrefillProgress(len(ids), len(ids))
+            prefilled = time.perf_counter()
+            text = TextStream(self._tokenizer)
+            choose = self._chooser()
+            finish: FinishReason = "length"
+            produced = 0
+            while produced < max_tokens:
+                token = choose(logits)
+                if token in self._stop:
+                    finish = "stop"
+                    break
+                produced += 1
+                if piece := text.push(token):
+                    yield Token(piece)
+                if produced < max_tokens:
+                    logits = self._forward([token])
+            if piece := text.flush():
+                yield Token(piece)
+            yield Done(finish, len(ids), produced, prefilled - begin, time.perf_counter() - prefilled)
+        finally:
+            self._cache.truncate(prefix)
+            self._length = prefix
+
+    def _feed(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
+        """Prefill in chunks that end at multiples of the chunk size, which makes masks independent of the cuts."""
+        start, total = 0, len(ids)
+        yield PrefillProgress(0, total)
+        while start < total:
+            stop = min(total, start + self._chunk - self._length % self._chunk)
+            self._forward(ids[start:stop], logits=False)
+            start = stop
+            yield PrefillProgress(start, total)
+
+    @torch.inference_mode()
+    def _forward(self, ids: Sequence[int], logits: bool = True) -> Tensor:
+        """Append tokens to the cache; returns the last one's logits [1, vocabulary] in fp32 (empty if not asked)."""
+        device = self._model.device
+        positions = torch.arange(self._length, self._length + len(ids), device=device)[None]
+        inputs = {
+            "input_ids": torch.tensor([list(ids)], device=device),
+            "position_ids": positions,
+            "past_key_values": self._cache,
+            "use_cache": True,
+        }
+        try:
+            if logits:
+                output: Tensor = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
+            else:
+                self._model.get_decoder()(**inputs)
+                output = torch.empty(0)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            message = f"out of memory after {self._length:,} prompt tokens"
+            raise HipError(message, "read fewer pages or choose a smaller --model", ExitCode.DOES_NOT_FIT) from error
+        self._length += len(ids)
+        return output
+
+    def _chooser(self) -> "Chooser":
+        return Chooser(self._sampling, self._model.device)
+
+
+class Chooser:
+    """Picks the next token; one random stream an answer, so that a seed repeats it."""
+
+    def __init__(self, sampling: Sampling, device: torch.device) -> None:
+        self._warpers = None
+        if sampling.temperature > 0:
+            self._warpers = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
+            if sampling.top_p < 1:
+                self._warpers.append(TopPLogitsWarper(sampling.top_p))
+            self._generator = torch.Generator(device)
+            if sampling.seed is None:
+                self._generator.seed()
+            else:
+                self._generator.manual_seed(sampling.seed)
+
+    def __call__(self, logits: Tensor) -> int:
+        """Token id for logits [1, vocabulary]."""
+        if not bool(torch.isfinite(logits).any()) or bool(logits.isnan().any()):
+            raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")
+        if self._warpers is None:
+            return int(logits.argmax(-1))
+        scores = self._warpers(torch.empty(1, 0, dtype=torch.long), logits)
+        return int(torch.multinomial(scores.softmax(-1), 1, generator=self._generator))
+
+
+class TextStream:
+    """Text of a growing token sequence, piece by piece, never half a character."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._shown = 0  # tokens whose text is out
+        self._context = 0  # from here on tokens are decoded again, because spaces depend on neighbours
+
+    def push(self, token: int) -> str:
+        """The text that `token` completes; empty while a character is incomplete."""
+        self._ids.append(token)
+        return self._next(final=False)
+
+    def flush(self) -> str:
+        """What is left at the end."""
+        return self._next(final=True)
+
+    def _next(self, final: bool) -> str:
+        before = self._decode(self._ids[self._context : self._shown])
+        after = self._decode(self._ids[self._context :])
+        if not final and after.endswith("\ufffd"):
+            return ""
+        self._context, self._shown = self._shown, len(self._ids)
+        return after[len(before) :]
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Every token that ends an answer, by the generation settings, the model and the tokenizer."""
+    stops: set[int] = set()
+    for owner in (model.generation_config, model.config.get_text_config(decoder=True), tokenizer):
+        ids = getattr(owner, "eos_token_id", None)
+        stops.update([ids] if isinstance(ids, int) else ids or [])
+    return stops
