@@ -237,8 +237,10 @@ class TestDirectories:
         with open(os.open("leaf.txt", os.O_CREAT | os.O_WRONLY, dir_fd=here), "w") as leaf:
             leaf.write("deep")
         os.close(here)
-        assert below(tmp_path) == ["d/" * depth + "leaf.txt"]
-        subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # shutil.rmtree is recursive
+        try:
+            assert below(tmp_path) == ["d/" * depth + "leaf.txt"]
+        finally:
+            subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # pytest's own removal is recursive
 
     def test_file_name_of_any_bytes(self, tmp_path: Path) -> None:
         make_tree(tmp_path, os.fsdecode(b"caf\xe9.txt"), "two\nlines.txt")
