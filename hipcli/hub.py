@@ -11,12 +11,17 @@ _UNWANTED = ["*/*", "consolidated*", "*.py", "*.bin", "*.pt", "*.pth"]
 
 
 def cached(repository: str, revision: str | None) -> Path | None:
-    """The folder of a model already in the Hugging Face cache, complete or not; None when it is not there."""
+    """The folder of a model already in the Hugging Face cache, complete or not; None when it is not there.
+
+    Raises HipError for a name that no model can have.
+    """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except HFValidationError as error:
+        raise HipError(f"{repository}: no such folder, nor a possible Hugging Face id", "check the spelling") from error
     except LocalEntryNotFoundError:
         return None
 

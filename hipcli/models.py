@@ -16,7 +16,7 @@ from hipcli.families import check_family, text_config
 
 DEFAULT_MODEL = embedded.NAME
 
-_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?")
+_HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
 _INDEX = "model.safetensors.index.json"
 
 
@@ -66,7 +66,7 @@ def resolve(name: str | None, say: Callable[[str], None] = _say_nothing, *, refr
         return ModelSource(DEFAULT_MODEL, embedded.fetch(say), embedded.SHA256)
     path = Path(name).expanduser()
     try:
-        if path.is_dir():
+        if name and path.is_dir():
             _check_folder(path, name)
             return ModelSource(name, path, "")
         if path.is_file():
@@ -125,11 +125,17 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that transformers will read, present or not; [] when there are none."""
+    """The safetensors files that transformers will read, present or not; [] when there are none.
+
+    Raises ValueError when the index of a model in several files is damaged.
+    """
     if (folder / _INDEX).is_file():
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        # Names only: an index must not point outside its own folder.
-        return sorted({folder / Path(file).name for file in index["weight_map"].values()})
+        try:
+            names = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+            # Names only: an index must not point outside its own folder.
+            return sorted({folder / Path(name).name for name in names})
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{_INDEX}: no weight_map") from error
     single = folder / "model.safetensors"
     return [single] if single.is_file() else []
 
@@ -163,16 +169,23 @@ def _from_file(path: Path, name: str, say: Callable[[str], None]) -> ModelSource
 def _from_hub(
     repository: str, revision: str | None, name: str, say: Callable[[str], None], refresh: bool
 ) -> ModelSource:
-    if not refresh and (folder := hub.cached(repository, revision)) and _is_complete(folder):
-        _check_folder(folder, name)
-        return ModelSource(name, folder, folder.name)
-    folder = hub.fetch(repository, revision, lambda seen: check_family(read_config(seen, name), name), say)
+    folder = None if refresh else hub.cached(repository, revision)
+    if folder is None or not _is_complete(folder):
+        folder = hub.fetch(repository, revision, lambda seen: check_family(read_config(seen, name), name), say)
+        if not _is_complete(folder):
+            raise HipError(
+                f"{name}: no safetensors weights in the repository, or not all of them in the Hugging Face cache",
+                f"use a safetensors version of the model, or run `hip models pull {name}` where there is a network",
+            )
     _check_folder(folder, name)
     return ModelSource(name, folder, folder.name)
 
 
 def _is_complete(folder: Path) -> bool:
-    files = weight_files(folder)
+    try:
+        files = weight_files(folder)
+    except ValueError:
+        return False
     return bool(files) and all(file.is_file() for file in files) and (folder / "config.json").is_file()
 
 
@@ -183,7 +196,7 @@ def _check_folder(folder: Path, name: str) -> None:
     check_family(read_config(folder, name), name)
     try:
         files = weight_files(folder)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise HipError(f"{name}: {_INDEX} is damaged", "download the model again") from error
     if missing := [file.name for file in files if not file.is_file()]:
         raise HipError(f"{name}: {missing[0]} is missing", "download the model again, completely")
