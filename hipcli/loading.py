@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _SMOKE_TOKENS = 16
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def quiet_transformers() -> None:
@@ -206,8 +207,7 @@ def _cpu_has_bfloat16() -> bool:
 
     if "AVX512" not in torch.backends.cpu.get_cpu_capability():
         return False
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.is_file() else []
+    flags = _CPUINFO.read_text(encoding="utf-8", errors="replace").split() if _CPUINFO.is_file() else []
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
