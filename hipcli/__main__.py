@@ -19,7 +19,8 @@ def main() -> NoReturn:
     try:
         signal.signal(signal.SIGTERM, _terminate)
         code = _run()
-        sys.stdout.flush()
+        if code == ExitCode.DONE:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -45,7 +46,8 @@ def _run() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        return _report(HipError(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        what = error.strerror or str(error)
+        return _report(HipError(f"{error.filename}: {what}" if error.filename else what))
     except MemoryError:
         return _report(HipError("out of memory", "read fewer pages or use a smaller model", ExitCode.DOES_NOT_FIT))
     except Exception as error:

@@ -1,0 +1,78 @@
+"""Fixtures for all tests: private directories, and a model that only pretends to be one."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+# For tests/fakes.py, which also runs as a program.
+sys.path.append(str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from fakes import FakeRuntime
+
+
+@pytest.fixture(autouse=True)
+def private_directories(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep tests away from the user's settings and cache; only tests of the real model share its cache."""
+    for name in [name for name in os.environ if name.startswith("HIPCLI_")]:
+        if name != "HIPCLI_CACHE_DIR":
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    if not request.node.get_closest_marker("model"):
+        monkeypatch.setenv("HIPCLI_CACHE_DIR", str(home / "cache"))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run of hip left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> "FakeRuntime":
+    """The model that every command of this test will find."""
+    from fakes import FakeRuntime, install
+
+    return install(FakeRuntime(), monkeypatch.setattr)
+
+
+class _Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def hip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Run `hip ARGUMENT...` in this process, all the way through main(), with bytes or a terminal as its input."""
+
+    def run(*arguments: str | Path, stdin: bytes | None = None) -> Finished:
+        from hipcli.__main__ import main
+
+        capfd.readouterr()
+        stream = _Terminal() if stdin is None else io.BytesIO(stdin)
+        monkeypatch.setattr(sys, "argv", ["hip", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        captured = capfd.readouterr()
+        return Finished(int(code or 0), captured.out, captured.err)
+
+    return run

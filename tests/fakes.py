@@ -1,0 +1,131 @@
+"""A model that only pretends to be one. Run as a program, this file is `hip` with that model behind it."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from hipcli import budget, runtime
+from hipcli.events import Done, Event, PrefillProgress, Token
+from hipcli.models import ModelShape
+from hipcli.settings import Settings
+
+
+class WordTokenizer:
+    """One id a word or a piece of white space; has what `hipcli.tokens` asks of a tokenizer without a chat template."""
+
+    chat_template = None
+    bos_token_id = None
+    name_or_path = "fake"
+    added_tokens_decoder: dict[int, Any]
+
+    def __init__(self) -> None:
+        self.added_tokens_decoder = {}
+        self.words: list[str] = []
+        self._ids: dict[str, int] = {}
+
+    def encode(self, text: str, **_: Any) -> list[int]:
+        ids = []
+        for word in re.findall(r"\s+|\S+", text):
+            if word not in self._ids:
+                self._ids[word] = len(self.words)
+                self.words.append(word)
+            ids.append(self._ids[word])
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.words[number] for number in ids)
+
+
+@dataclass
+class FakeRuntime:
+    """Answers with `pieces`, or with the answers queued in `script`, and remembers what it was given to read."""
+
+    settings: Settings | None = None
+    name: str = "fake"
+    revision: str = "r1"
+    shape: ModelShape = field(
+        default_factory=lambda: ModelShape(
+            family="llama", layers=2, hidden=16, heads=4, kv_heads=2, head_dim=4, window=8192, weight_bytes=2**20
+        )
+    )
+    tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
+    pieces: Sequence[str] = ("All ", "is ", "well.")
+    script: list[Sequence[str]] = field(default_factory=list)
+    finish_reason: str = "stop"
+    delay: float = 0.0
+    available: int | None = None
+    failure: Exception | None = None
+    loads: int = 0
+    reads: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    capacities: list[int] = field(default_factory=list)
+    answering: int = 0
+
+    def memory(self, tokens: int) -> budget.Memory:
+        assert self.settings is not None
+        return budget.memory(self.shape, tokens, self.settings.hip, 2, self.available)
+
+    def load(self) -> None:
+        self.loads += 1
+
+    def reader(self, capacity: int) -> "FakeReader":
+        self.capacities.append(capacity)
+        return FakeReader(self)
+
+    def peak_bytes(self) -> int:
+        return 3 * 2**30
+
+
+class FakeReader:
+    def __init__(self, fake: FakeRuntime) -> None:
+        self.fake = fake
+
+    def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
+        self.fake.reads.append(self.fake.tokenizer.decode(ids))
+        for done in range(0, len(ids), 64):
+            time.sleep(self.fake.delay)
+            yield PrefillProgress(done, len(ids))
+        yield PrefillProgress(len(ids), len(ids))
+
+    def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
+        fake = self.fake
+        if fake.failure:
+            raise fake.failure
+        fake.questions.append(fake.tokenizer.decode(ids))
+        fake.answering += 1
+        pieces = fake.script.pop(0) if fake.script else fake.pieces
+        yield PrefillProgress(len(ids), len(ids))
+        for piece in pieces:
+            time.sleep(fake.delay)
+            yield Token(piece)
+        yield Done(fake.finish_reason, len(ids), len(pieces), 0.5, 0.25)  # type: ignore[arg-type]
+        fake.answering -= 1
+
+
+def install(fake: FakeRuntime, replace: Callable[[Any, str, Any], None] = setattr) -> FakeRuntime:
+    """Make hip open `fake`, whatever model it is asked for."""
+
+    def open_runtime(settings: Settings, say: Callable[[str], None]) -> FakeRuntime:
+        fake.settings = settings
+        fake.name = settings.model
+        return fake
+
+    replace(runtime, "open_runtime", open_runtime)
+    return fake
+
+
+def _main() -> None:
+    """`fakes.py DELAY COUNT ARGUMENT...`: hip whose answer has COUNT lines, with DELAY seconds before each."""
+    from hipcli.__main__ import main
+
+    delay, count, *sys.argv[1:] = sys.argv[1:]
+    install(FakeRuntime(delay=float(delay), pieces=[f"line {n}\n" for n in range(int(count))]))
+    main()
+
+
+if __name__ == "__main__":
+    _main()
