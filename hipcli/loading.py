@@ -144,7 +144,10 @@ def _load_weights(
     options: dict[str, Any] = {"device_map": {"": str(device)}} if device.type == "cuda" else {}
     if wrapped:
         # Gemma 3's multimodal checkpoints keep the language model below another name, in old files and in new ones.
-        options["key_mapping"] = {r"^(model\.language_model|language_model\.model)\.": "model."}
+        options["key_mapping"] = {
+            r"^(model\.language_model|language_model\.model)\.": "model.",
+            r"^language_model\.lm_head\.": "lm_head.",
+        }
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             source.path,
