@@ -26,6 +26,25 @@ def cached(repository: str, revision: str | None) -> Path | None:
         return None
 
 
+def cached_names() -> list[str]:
+    """Names of the models in the Hugging Face cache, whatever they are, sorted; `@revision` where it is not main."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
+        return []
+    names = []
+    for repository in repositories:
+        if repository.repo_type != "model":
+            continue
+        for revision in repository.revisions:
+            suffix = "" if "main" in revision.refs else f"@{min(revision.refs, default=revision.commit_hash)}"
+            names.append(repository.repo_id + suffix)
+    return sorted(names)
+
+
 def fetch(
     repository: str,
     revision: str | None,

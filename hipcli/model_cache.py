@@ -20,7 +20,7 @@ _CONVERTER = 1
 _ORIGIN = "origin.json"
 
 _PLACE_HINT = "name a folder that you can write to in HIPCLI_CACHE_DIR"
-_SPACE_HINT = "free some space, or name a folder on another disk in HIPCLI_CACHE_DIR"
+SPACE_HINT = "free some space, or name a folder on another disk in HIPCLI_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,11 @@ def all_converted() -> Iterator[Converted]:
     """Every converted model of this converter, in order of its origin."""
     found = []
     for note in models_dir().glob(f"*-v{_CONVERTER}/{_ORIGIN}"):
-        facts = json.loads(note.read_text(encoding="utf-8"))
-        found.append(Converted(note.parent, facts["origin"], facts["sha256"]))
+        try:
+            facts = json.loads(note.read_text(encoding="utf-8"))
+            found.append(Converted(note.parent, str(facts["origin"]), str(facts["sha256"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a damaged note hides its model from the list, no more
     yield from sorted(found, key=lambda model: model.origin)
 
 
@@ -112,7 +115,7 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise HipError(
-            f"{models_dir()}: {needed_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free on the disk", _SPACE_HINT
+            f"{models_dir()}: {needed_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free on the disk", SPACE_HINT
         )
 
 
@@ -123,6 +126,6 @@ def cache_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise HipError(f"{models_dir()}: no space left on the disk", _SPACE_HINT) from error
+            raise HipError(f"{models_dir()}: no space left on the disk", SPACE_HINT) from error
         reason = error.strerror or str(error)
         raise HipError(f"{models_dir()}: cannot write the model cache: {reason}", _PLACE_HINT) from error

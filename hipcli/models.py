@@ -82,6 +82,27 @@ def resolve(name: str | None, say: Callable[[str], None] = _say_nothing, *, refr
     )
 
 
+def local_folder(name: str) -> Path | None:
+    """The folder that `resolve` would give without fetching or converting anything, None when it would have to.
+
+    Raises HipError where `resolve` would refuse what is there.
+    """
+    if name == DEFAULT_MODEL:
+        return embedded.cached()
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        folder: Path | None = path
+    elif path.is_file():
+        folder = model_cache.folder_of(model_cache.sha256_of(path))
+        folder = folder if folder.is_dir() else None
+    else:
+        match = _HUB_ID.fullmatch(name)
+        folder = _cached(match[1], match[2]) if match else None
+    if folder:
+        _check_folder(folder, name)
+    return folder
+
+
 def shape(source: ModelSource) -> ModelShape:
     """Read a model's sizes from its config.json. Raises HipError when one that is needed is missing or absurd."""
     config = text_config(read_config(source.path, source.name))
@@ -169,8 +190,8 @@ def _from_file(path: Path, name: str, say: Callable[[str], None]) -> ModelSource
 def _from_hub(
     repository: str, revision: str | None, name: str, say: Callable[[str], None], refresh: bool
 ) -> ModelSource:
-    folder = None if refresh else hub.cached(repository, revision)
-    if folder is None or not _is_complete(folder):
+    folder = None if refresh else _cached(repository, revision)
+    if folder is None:
         folder = hub.fetch(repository, revision, lambda seen: check_family(read_config(seen, name), name), say)
         if not _is_complete(folder):
             raise HipError(
@@ -179,6 +200,11 @@ def _from_hub(
             )
     _check_folder(folder, name)
     return ModelSource(name, folder, folder.name)
+
+
+def _cached(repository: str, revision: str | None) -> Path | None:
+    folder = hub.cached(repository, revision)
+    return folder if folder and _is_complete(folder) else None
 
 
 def _is_complete(folder: Path) -> bool:

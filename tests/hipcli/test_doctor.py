@@ -1,0 +1,163 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import hipcli.health
+from hipcli import embedded, model_cache
+from hipcli.commands.doctor import doctor
+from hipcli.commands.models import app as models
+from hipcli.health import checks
+
+LLAMA = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "num_hidden_layers": 4,
+    "hidden_size": 64,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 4096,
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HIPCLI_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "cache"
+
+
+def run(*arguments, broken=False):
+    app = typer.Typer()
+    app.command()(doctor)
+    app.add_typer(models, name="models")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == (1 if broken else 0), result.output
+    return result.stdout
+
+
+def model_folder(folder, config=LLAMA):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"x" * 2_000_000)
+    return folder
+
+
+def hub_model(tmp_path, name, config=LLAMA, branch="main"):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    home = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+    model_folder(home / "snapshots" / commit, config)
+    (home / "refs").mkdir()
+    (home / "refs" / branch).write_text(commit)
+
+
+def found(model="smollm2-135m"):
+    return {check.name: check for check in checks(model)}
+
+
+class TestDoctor:
+    def test_page(self):
+        lines = run("doctor").splitlines()
+        names = [line[6:].split()[0] for line in lines if line[:4].strip()]
+        assert names == [
+            *("hip", "python", "torch", "triton", "transformers", "pypdfium2", "pypdf"),
+            *("cpu", "gpu", "weights", "memory", "model", "cache", "config"),
+        ]
+
+    def test_json_of_a_broken_library(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "transformers", None)
+        report = json.loads(run("doctor", "--json", broken=True))
+        assert report["ok"] is False
+        broken = [check for check in report["checks"] if check["status"] == "FAIL"]
+        assert [check["name"] for check in broken] == ["transformers"]
+        assert "cannot be imported" in broken[0]["value"]
+
+    def test_without_torch_the_rest_is_still_told(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch", None)
+        report = found()
+        assert report["torch"].status == "FAIL"
+        assert "cpu" not in report
+        assert report["cache"].status == "ok"
+
+    def test_default_not_fetched_is_no_failure(self, cache):
+        check = found()["model"]
+        assert (check.status, check.hint) == ("warn", "hip models pull smollm2-135m")
+        assert not cache.exists()  # looking changes nothing
+
+    def test_default_in_the_cache(self):
+        model_folder(model_cache.folder_of(embedded.SHA256))
+        check = found()["model"]
+        assert check.status == "ok"
+        assert check.value == "smollm2-135m: llama, window 4,096 tokens, 0.00 GB"
+
+    def test_model_that_cannot_be_used(self, tmp_path):
+        path = model_folder(tmp_path / "bert", {"model_type": "bert"})
+        check = found(str(path))["model"]
+        assert check.status == "FAIL"
+        assert "not a model that writes text" in check.value
+
+    def test_cache_in_the_way(self, cache):
+        cache.write_text("a file")
+        assert found()["cache"].status == "FAIL"
+        run("doctor", broken=True)
+
+    def test_little_memory(self, monkeypatch):
+        monkeypatch.setattr(hipcli.health, "available_memory", lambda device: 10**8)
+        assert found()["memory"].status == "warn"
+
+
+class TestModels:
+    def test_nothing_here_yet(self):
+        lines = run("models", "list").splitlines()
+        assert lines[0].split() == ["NAME", "WINDOW", "SIZE"]
+        assert len(lines) == 2
+        assert "not fetched yet: hip models pull" in lines[1]
+
+    def test_what_is_listed(self, tmp_path):
+        model_folder(model_cache.folder_of(embedded.SHA256))
+        gguf = model_folder(model_cache.folder_of("ab" * 32))
+        (gguf / "origin.json").write_text(json.dumps({"origin": "/data/my.gguf", "sha256": "ab" * 32}))
+        hub_model(tmp_path, "org/good")
+        hub_model(tmp_path, "org/branch", branch="v2")
+        hub_model(tmp_path, "org/bert", {"model_type": "bert"})
+        report = json.loads(run("models", "list", "--json"))["models"]
+        assert [(model["name"], model["kind"]) for model in report] == [
+            ("smollm2-135m", "embedded"),
+            ("/data/my.gguf", "gguf"),
+            ("org/branch@v2", "huggingface"),
+            ("org/good", "huggingface"),
+        ]
+        assert all(model["cached"] and model["weight_bytes"] == 2_000_000 for model in report)
+        assert report[3]["window"] == 4096
+        table = run("models", "list").splitlines()
+        assert table[4].split() == ["org/good", "4,096", "0.00", "GB"]
+
+    def test_damaged_notes_do_not_stop_the_list(self, tmp_path):
+        gguf = model_folder(model_cache.folder_of("ab" * 32))
+        (gguf / "origin.json").write_text("{")
+        hub_model(tmp_path, "org/good")
+        assert "org/good" in run("models", "list")
+
+    def test_pull_prints_the_folder(self, cache):
+        folder = model_folder(model_cache.folder_of(embedded.SHA256))
+        assert run("models", "pull") == f"{folder}\n"
+
+    def test_listing_needs_no_torch(self, tmp_path):
+        program = (
+            "import sys; from hipcli.installed import installed; print(*(m.name for m in installed()));"
+            "assert not {'torch', 'transformers'} & set(sys.modules)"
+        )
+        environment = os.environ | {"HF_HOME": str(tmp_path)}
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert result.stdout == "smollm2-135m\n"
