@@ -33,7 +33,9 @@ def list_models(as_json: AsJson = False) -> None:
 def pull_model(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="ORG/NAME[@REVISION] or a GGUF file.", show_default="the default model"),
+        typer.Argument(
+            metavar="NAME", help="ORG/NAME, ORG/NAME@REVISION or a GGUF file.", show_default="the default model"
+        ),
     ] = None,
 ) -> None:
     """Fetch a model, or convert a GGUF file, so that later runs need no network. Prints its folder."""
