@@ -1,0 +1,35 @@
+"""What the engine says while it works. Renderers consume these; the engine itself prints nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class PrefillProgress:
+    """`done` of `total` prompt tokens have been read."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Token:
+    """The next piece of answer text, never half a character."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The answer is complete. Times are seconds of wall clock for this answer alone."""
+
+    finish_reason: FinishReason
+    question_tokens: int
+    completion_tokens: int
+    prefill_s: float
+    decode_s: float
+
+
+Event = PrefillProgress | Token | Done
