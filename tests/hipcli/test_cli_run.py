@@ -131,9 +131,7 @@ def test_json_of_each_names_the_document_of_an_answer(hip: Run, fake: FakeRuntim
     assert [item["id"] for item in answer["documents"]] == ["d1", "d2"]
 
 
-def test_a_broken_document_does_not_stop_the_others(
-    hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path
-) -> None:
+def test_a_broken_document_does_not_stop_the_others(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
     done = hip("summarize", tmp_path / "missing.txt", note)
     assert (done.code, done.out) == (1, "All is well.\n")
     assert done.err.startswith(f"hip: error: {tmp_path / 'missing.txt'}: ")
@@ -164,9 +162,7 @@ def test_a_shorter_answer_is_offered_where_it_helps(hip: Run, fake: FakeRuntime,
     assert hip("summarize", "-n", int(offered) + 1, note).code == 3
 
 
-def test_each_goes_on_after_a_book_that_is_too_long(
-    hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path
-) -> None:
+def test_each_goes_on_after_a_book_that_is_too_long(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
     book.write_text("word " * 5000)
     together = hip("summarize", book, note)
@@ -258,9 +254,7 @@ def test_a_pipe_gets_the_answer_byte_for_byte(hip: Run, fake: FakeRuntime, note:
     assert hip("summarize", note).out == "red \x1b[31malert\x9b2J\a\ttab\n"
 
 
-def test_control_characters_in_names_never_reach_standard_error(
-    hip: Run, fake: FakeRuntime, tmp_path: Path
-) -> None:
+def test_control_characters_in_names_never_reach_standard_error(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
     done = hip("summarize", f"{tmp_path}/a\x1b[2J\nhip: error: b")
     assert done.code == 1
     assert "\x1b" not in done.err
@@ -294,9 +288,7 @@ def test_the_attention_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> Non
     assert fake.settings.hip.backend == "dense"
 
 
-def test_the_context_has_room_for_the_longest_question_and_its_answer(
-    hip: Run, fake: FakeRuntime, note: Path
-) -> None:
+def test_the_context_has_room_for_the_longest_question_and_its_answer(hip: Run, fake: FakeRuntime, note: Path) -> None:
     hip("ask", "-q", "Who?", "-q", "Who " * 50, "-n", "99", note)
     encode = fake.tokenizer.encode
     longest = max(len(encode(question)) for question in fake.questions)

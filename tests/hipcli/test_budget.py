@@ -1,0 +1,107 @@
+"""Token and memory arithmetic before a run."""
+
+from pathlib import Path
+
+import pytest
+from hip_attention.config import HipConfig
+
+from hipcli import budget
+from hipcli.budget import GIB, Budget, DocumentCount, Memory
+from hipcli.errors import ExitCode, HipError
+from hipcli.models import ModelShape
+
+LLAMA_8B = ModelShape(
+    family="llama", layers=32, hidden=4096, heads=32, kv_heads=8, head_dim=128, window=131072, weight_bytes=16 * GIB
+)
+ENOUGH = Memory(weights=1, keys_and_values=2, summaries=3, workspace=4, available=10)
+TEXT = DocumentCount("a.txt", None, 400, 100)
+PDF = DocumentCount("b.pdf", 3, 400, 100)
+
+
+def plan(*documents: DocumentCount, prompt: int = 300, answer: int = 50, window: int | None = 350) -> Budget:
+    return Budget(documents or (TEXT,), prompt, answer, window, ENOUGH)
+
+
+def refusal(plan: Budget, can_split: bool = False) -> HipError:
+    error = plan.refusal("m", can_split)
+    assert error is not None
+    assert error.exit_code == ExitCode.DOES_NOT_FIT
+    return error
+
+
+def test_exactly_full_fits() -> None:
+    assert plan().fits
+    assert plan().refusal("m", True) is None
+    assert plan(TEXT, PDF).instruction_tokens == 100
+
+
+def test_one_token_too_many_does_not() -> None:
+    full = plan(window=349)
+    assert (full.fits, full.excess_tokens) == (False, 1)
+    assert refusal(full).message == "a.txt: needs 350 tokens, 1 more than the window of m holds"
+
+
+def test_an_unknown_window_refuses_nothing() -> None:
+    assert plan(prompt=10**9, window=None).fits
+
+
+def test_hints_offer_only_what_helps() -> None:
+    hint = refusal(plan(window=349)).hint or ""
+    assert "--max-tokens 49" in hint
+    assert "--model" in hint
+    assert "--pages" not in hint
+    assert "--each" not in hint
+    hint = refusal(plan(TEXT, PDF, prompt=1000), can_split=True).hint or ""
+    assert "--pages" in hint
+    assert "--each" in hint
+    assert "--max-tokens" not in hint, "no answer is short enough"
+    assert "--each" not in (refusal(plan(PDF, prompt=1000), can_split=True).hint or ""), "one document cannot be split"
+
+
+def test_memory_exactly_full_fits_and_one_byte_more_does_not() -> None:
+    assert ENOUGH.excess == 0
+    short = Memory(weights=2 * GIB, keys_and_values=GIB, summaries=0, workspace=0, available=GIB)
+    assert short.excess == 2 * GIB
+    error = refusal(Budget((TEXT, PDF), 1, 1, None, short))
+    assert error.message == "2 documents: needs 3.0 GiB, 2.0 GiB more than is free"
+    assert Memory(10**15, 0, 0, 0, None).excess == 0
+
+
+def test_memory_of_a_known_model() -> None:
+    """Llama-3.1-8B: 128 KiB of keys and values a token in 16 bits, so 16 GiB for 128k tokens."""
+    hip = budget.memory(LLAMA_8B, 131072, HipConfig(), 2, None)
+    assert hip.keys_and_values == 16 * GIB
+    assert hip.summaries == 2 * GIB  # a quarter of the keys
+    assert hip.weights == 16 * GIB
+    assert hip.needed == hip.weights + hip.keys_and_values + hip.summaries + hip.workspace
+    assert GIB / 2 < hip.workspace < 2 * GIB
+
+
+@pytest.mark.parametrize("config", [HipConfig(backend="dense"), HipConfig(top_k=0)])
+def test_without_a_search_there_are_no_summaries(config: HipConfig) -> None:
+    assert budget.memory(LLAMA_8B, 131072, config, 2, None).summaries == 0
+
+
+def test_wider_numbers_take_more() -> None:
+    narrow, wide = (budget.memory(LLAMA_8B, 1000, HipConfig(), width, None) for width in (2, 4))
+    assert wide.keys_and_values == 2 * narrow.keys_and_values
+    assert wide.weights == 2 * narrow.weights
+
+
+def test_this_machine_has_memory() -> None:
+    free = budget.available_memory("cpu")
+    assert free is not None
+    assert 2**20 < free < 2**50
+
+
+def test_a_container_has_what_its_limit_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "/proc/meminfo": "MemTotal: 64000000 kB\nMemAvailable: 32000000 kB\n",
+        "/sys/fs/cgroup/memory.max": "1000000\n",
+        "/sys/fs/cgroup/memory.current": "700000\n",
+        "/sys/fs/cgroup/memory.stat": "anon 1\ninactive_file 100000\n",
+    }
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding: files[str(self)])
+    assert budget.available_memory("cpu") == 400000
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert budget.available_memory("cpu") == 32000000 * 1024
