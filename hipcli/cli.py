@@ -7,11 +7,9 @@ import typer
 
 from hipcli import __version__, config
 from hipcli.commands.ask import ask
-
-# from hipcli.commands.doctor import doctor
+from hipcli.commands.doctor import doctor
 from hipcli.commands.extract import extract
-
-# from hipcli.commands.models import app as models
+from hipcli.commands.models import app as models
 from hipcli.commands.summarize import summarize
 
 app = typer.Typer(
@@ -49,8 +47,8 @@ app.command(
     ),
 )(ask)
 app.command(epilog=_examples("hip extract --pages 1-3 book.pdf", "hip extract --json docs/"))(extract)
-# app.add_typer(models, name="models")
-# app.command()(doctor)
+app.add_typer(models, name="models")
+app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:

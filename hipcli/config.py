@@ -104,7 +104,7 @@ def settings_of(callback: Callable[..., Any]) -> dict[str, Setting]:
         if option is None:
             continue
         # Inside Annotated, Typer takes the first name for a default.
-        names = (option.default, *(option.param_decls or ()))
+        names = [str(name) for name in (option.default, *(option.param_decls or ()))]
         flag = next(name for name in names if name.startswith("--"))
         name = flag.removeprefix("--").replace("-", "_")
         kind = get_args(hint)[0]

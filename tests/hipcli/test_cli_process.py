@@ -186,7 +186,8 @@ def test_help_and_version_are_light(arguments: list[str]) -> None:
         "import sys\nfrom hipcli.__main__ import main\n"
         "try:\n    main()\n"
         "except SystemExit as stop:\n    assert not stop.code\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'jinja2', 'pypdf', 'pypdfium2', 'huggingface_hub'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'jinja2', 'pypdf', 'pypdfium2', 'huggingface_hub'}\n"
+        "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = run([sys.executable, "-c", program, *arguments])
