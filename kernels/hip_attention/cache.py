@@ -13,7 +13,7 @@ from hip_attention.geometry import Slab, sparse_start
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
 from hip_attention.torch_select import select
-from hip_attention.working_set import WorkingSet, gather_heads, selected_positions
+from hip_attention.working_set import WorkingSet
 
 
 class LayerCache:
@@ -83,32 +83,18 @@ class LayerCache:
 
     def _decode(self, query: Tensor, scale: float) -> Tensor:
         last = self.length - 1
-        if self.working_set is None or self.working_set.steps >= self.config.refresh_interval:
+        if self.working_set is None:
+            self.working_set = WorkingSet(self.config)
+        if self.working_set.steps % self.config.refresh_interval == 0:
             self._summarise()
-            self.working_set = self._refresh(query)
+            blocks = None
+            if self.config.top_k:
+                key = None if self.config.selector == "summary" else self._all_keys()
+                blocks = select(query, Slab(0, last, 1, 1), self.config, self.summaries, key)[:, :, 0]
+            self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1])
         else:
             self.working_set.append(self._positioned(last, self.length), self.values.tokens[:, :, last:])
         return self.working_set.attend(query, scale)
-
-    def _refresh(self, query: Tensor) -> WorkingSet:
-        """Select key blocks for the newest token and gather what it attends to."""
-        config, last, heads = self.config, self.length - 1, query.shape[1]
-        oldest = last - config.window + 1  # first key of the window
-        blocks, hidden = None, None
-        parts = [torch.arange(config.sink, device=query.device).expand(query.shape[0], heads, -1)]
-        recent = torch.arange(oldest, self.length, device=query.device).expand(query.shape[0], heads, -1)
-        if config.top_k:
-            key = None if config.selector == "summary" else self._all_keys()
-            blocks = select(query, Slab(0, last, 1, 1), config, self.summaries, key)[:, :, 0]
-            parts.append(selected_positions(blocks, config.block_k))
-            hidden = torch.cat((*parts, recent), 2) >= oldest
-            hidden[:, :, -config.window :] = False
-        positions = torch.cat((*parts, recent), 2)
-        keys = gather_heads(self.keys.data, positions)
-        if self.rotary is not None:
-            keys = self.rotary.rotate_at(keys, positions)
-        values = gather_heads(self.values.data, positions)
-        return WorkingSet(keys, values, blocks, hidden, config.refresh_interval)
 
     def _summarise(self) -> None:
         """Bring the key summaries up to date with every complete block."""

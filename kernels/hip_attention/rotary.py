@@ -26,15 +26,21 @@ class Rotary:
         stop = start + x.shape[2]
         return _rotate(x, self._cosine[start:stop], self._sine[start:stop], out)
 
-    def rotate_at(self, x: Tensor, positions: Tensor) -> Tensor:
-        """Rotate x [B, H, T, D] whose tokens stand at `positions` int64 [B, H, T], all of them rotated before."""
-        return _rotate(x, self._cosine[positions], self._sine[positions], None)
+    def rotate_blocks(self, x: Tensor, blocks: Tensor, block_k: int, out: Tensor) -> Tensor:
+        """Rotate x [B, H, K * block_k, D], the tokens of blocks int64 [B, H, K] of some cached text, into `out`."""
+        self._cover((int(blocks.max()) + 1) * block_k, x)
+        rows = self._cosine.shape[0] // block_k
+        cosine, sine = (
+            table[: rows * block_k].view(rows, -1).index_select(0, blocks.flatten()).view(*x.shape[:3], -1)
+            for table in (self._cosine, self._sine)
+        )
+        return _rotate(x, cosine, sine, out)
 
     def _cover(self, length: int, like: Tensor) -> None:
         present = self._cosine
         if length <= present.shape[0] and present.dtype == like.dtype and present.device == like.device:
             return
-        length = max(length + length // 8, self._capacity)
+        length = max(length + length // 8, self._capacity) + 256
         cosine, sine = self._tables(torch.arange(length, device=like.device)[None])
         half = like.shape[-1] // 2
         self._cosine, self._sine = (table[0, :, :half].to(like.dtype).contiguous() for table in (cosine, sine))

@@ -7,52 +7,87 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hip_attention.buffer import Buffer
+from hip_attention.config import HipConfig
+from hip_attention.rotary import Rotary
 
 
 class WorkingSet:
-    """Sink, selected and window keys of one decode position, and every key that arrived since.
+    """Selected, sink and window keys of one decode position, and every key that arrived since.
 
-    The window therefore still begins where it began at the refresh, and no recent key is lost. `blocks` int64
-    [B, Hq, K] are the selected key blocks; `steps` counts the tokens decoded with this set.
+    The window therefore still begins where it began at the refresh, and no recent key is lost. The memory,
+    [B, Hq, top_k + sink + window + refresh_interval, D] for keys and values each, is laid out once. `blocks` int64
+    [B, Hq, K] are the selected key blocks, and `steps` counts the tokens decoded with them.
     """
 
-    def __init__(
-        self, keys: Tensor, values: Tensor, blocks: Tensor | None, hidden: Tensor | None, reserve: int
-    ) -> None:
-        """keys and values [B, Hq, M, D]; hidden bool [B, Hq, M] marks keys nobody may see; room for `reserve`."""
-        self.blocks = blocks
+    def __init__(self, config: HipConfig) -> None:
+        self.config = config
+        self.blocks: Tensor | None = None
         self.steps = 0
-        self._keys, self._values = Buffer(keys.shape[2] + reserve), Buffer(keys.shape[2] + reserve)
-        self._keys.append(keys)
-        self._values.append(values)
-        self._mask = None
-        if hidden is not None:
-            self._mask = keys.new_zeros(*keys.shape[:2], 1, keys.shape[2] + reserve)
-            self._mask[:, :, 0, : keys.shape[2]].masked_fill_(hidden, -math.inf)
+        self._length = 0
+        self._keys = self._values = self._mask = torch.empty(0)
+
+    def refresh(self, keys: Buffer, values: Buffer, blocks: Tensor | None, rotary: Rotary | None, heads: int) -> None:
+        """Gather what the newest cached token attends to, for `heads` query heads.
+
+        `keys` are rotated by `rotary` if given; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
+        """
+        config, length = self.config, keys.length
+        self.blocks, self.steps = blocks, 0
+        self._reserve(keys.data, values.data, heads)
+        selected = 0
+        if blocks is not None:
+            selected = config.top_k
+            chosen = _gather_blocks(keys.data, blocks, config.block_k)
+            if rotary is None:
+                self._keys[:, :, :selected] = chosen
+            else:
+                rotary.rotate_blocks(chosen, blocks, config.block_k, out=self._keys[:, :, :selected])
+            self._values[:, :, :selected] = _gather_blocks(values.data, blocks, config.block_k)
+            self._hide_window_keys(blocks, length - config.window)
+        self._length = selected
+        for start, stop in ((0, config.sink), (length - config.window, length)):
+            part = keys.data[:, :, start:stop]
+            self._put(part if rotary is None else rotary.rotate(part, start), values.data[:, :, start:stop])
 
     def append(self, key: Tensor, value: Tensor) -> None:
         """Add the newest token's key and value [B, Hkv, 1, D], which all heads of its group see."""
-        group = self._keys.data.shape[1] // key.shape[1]
-        self._keys.append(key.repeat_interleave(group, 1))
-        self._values.append(value.repeat_interleave(group, 1))
+        self._put(key, value)
 
     def attend(self, query: Tensor, scale: float) -> Tensor:
         """query [B, Hq, 1, D]; returns [B, Hq, 1, D]."""
         self.steps += 1
-        mask = None if self._mask is None else self._mask[..., : self._keys.length]
-        return F.scaled_dot_product_attention(
-            query, self._keys.tokens, self._values.tokens, attn_mask=mask, scale=scale
-        )
+        mask = None if self.blocks is None else self._mask[..., : self._length]
+        keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale)
+
+    def _reserve(self, keys: Tensor, values: Tensor, heads: int) -> None:
+        if self._keys.dim() == 4:
+            return
+        config = self.config
+        room = config.top_k + config.sink + config.window + config.refresh_interval
+        self._keys = keys.new_empty(keys.shape[0], heads, room, keys.shape[3])
+        self._values = values.new_empty(values.shape[0], heads, room, values.shape[3])
+        self._mask = keys.new_zeros(keys.shape[0], heads, 1, room)
+
+    def _put(self, key: Tensor, value: Tensor) -> None:
+        """Store keys and values [B, Hkv, T, D] for every head of their groups."""
+        stop = self._length + key.shape[2]
+        for target, new in ((self._keys, key), (self._values, value)):
+            target.unflatten(1, (new.shape[1], -1))[:, :, :, self._length : stop] = new[:, :, None]
+        self._length = stop
+
+    def _hide_window_keys(self, blocks: Tensor, oldest: int) -> None:
+        """Hide selected keys that the window holds too: only the last block, ascending, can hold any."""
+        block_k = self.config.block_k
+        key = blocks[:, :, -1:] * block_k + torch.arange(block_k, device=blocks.device)
+        columns = self._mask[:, :, 0, self.config.top_k - block_k : self.config.top_k]
+        columns.zero_().masked_fill_(key >= oldest, -math.inf)
 
 
-def selected_positions(blocks: Tensor, block_k: int) -> Tensor:
-    """Positions int64 [B, H, K * block_k] of the keys in blocks [B, H, K]."""
-    return (blocks[..., None] * block_k + torch.arange(block_k, device=blocks.device)).flatten(2)
-
-
-def gather_heads(x: Tensor, positions: Tensor) -> Tensor:
-    """Rows of x [B, Hkv, T, D] at positions [B, Hq, M], each query head from its own group: [B, Hq, M, D]."""
-    batch, heads_k, length, dim = x.shape
-    heads = positions.shape[1]
-    owner = torch.arange(batch * heads, device=x.device).view(batch, heads, 1) * heads_k // heads * length
-    return x.reshape(-1, dim).index_select(0, (owner + positions).flatten()).view(*positions.shape, dim)
+def _gather_blocks(x: Tensor, blocks: Tensor, block_k: int) -> Tensor:
+    """Blocks int64 [B, Hq, K] of x [B, Hkv, capacity, D], each query head from its group: [B, Hq, K * block_k, D]."""
+    batch, heads_k, capacity, dim = x.shape
+    heads = blocks.shape[1]
+    owner = torch.arange(batch * heads, device=x.device).view(batch, heads, 1) * heads_k // heads
+    rows = (owner * (capacity // block_k) + blocks).flatten()
+    return x.view(-1, block_k * dim).index_select(0, rows).view(batch, heads, -1, dim)
