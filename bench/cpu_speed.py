@@ -34,7 +34,6 @@ def run_hip(model, tokenizer, config: HipConfig, ids: list[int], new: int) -> tu
     engine._stop = set()
     prefill = seconds(lambda: list(engine.read(ids[:-1])))
     done = [event for event in engine.answer(ids[-1:], new + 1) if isinstance(event, Done)][0]
-    model.get_decoder().rotary_emb = model.get_decoder().rotary_emb.original
     return prefill + done.prefill_s, done.decode_s
 
 

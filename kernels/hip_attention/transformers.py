@@ -180,13 +180,15 @@ def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
     """Make the model hand out queries and keys before rotation, so that a HipCache can rotate them itself.
 
     Returns one Rotary a layer for HipCache(rotaries=...), with tables for `capacity` positions; the model then works
-    with such a cache alone. Returns None, with the model as it was, where its rotation is not the half-split kind of
-    the whole head, which a forward of 64 tokens with both tells.
+    with such a cache alone, until it is detached again for another one. Returns None, with the model as it was, where
+    its rotation is not the half-split kind of the whole head, which a forward of 64 tokens with both tells.
     """
+    attach_rotary(model)
     decoder = model.get_decoder()
     original = getattr(decoder, "rotary_emb", None)
     if original is None:
         return None
+    rope_type = getattr(original, "rope_type", None)
     config = model.config.get_text_config(decoder=True)
     layer_types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
     per_type = "layer_type" in inspect.signature(original.forward).parameters
@@ -202,7 +204,7 @@ def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
     tables = original(like, torch.zeros(1, 1, dtype=torch.long, device=model.device), *([layer_types[0]] * per_type))
     ids = torch.randint(config.vocab_size, (1, 64), generator=torch.Generator().manual_seed(0)).to(model.device)
     expected = model(ids, past_key_values=HipCache(config), logits_to_keep=1).logits.float()
-    decoder.rotary_emb = IdentityRotary(original, tables[0].shape[-1])
+    decoder.rotary_emb = IdentityRotary(original, tables[0].shape[-1], rope_type)
     try:
         found = model(ids, past_key_values=HipCache(config, rotaries=rotaries), logits_to_keep=1).logits.float()
         equal = bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
@@ -212,6 +214,16 @@ def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
         decoder.rotary_emb = original
         return None
     return rotaries
+
+
+def attach_rotary(model: PreTrainedModel) -> None:
+    """Undo `detach_rotary`: the model rotates by itself again."""
+    decoder = model.get_decoder()
+    identity = getattr(decoder, "rotary_emb", None)
+    if isinstance(identity, IdentityRotary):
+        decoder.rotary_emb = identity.original
+        if identity.rope_type is not None:
+            identity.original.rope_type = identity.rope_type  # type: ignore[assignment]
 
 
 def _freeze(rotary: nn.Module, length: int) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from hip_attention import HipConfig
-from hip_attention.transformers import HipCache, check_supported, count_calls, detach_rotary
+from hip_attention.transformers import HipCache, attach_rotary, check_supported, count_calls, detach_rotary
 from transformers import (
     AutoModelForCausalLM,
     DeepseekV3Config,
@@ -169,3 +169,22 @@ def test_partial_rotation_keeps_the_models_own(ids) -> None:
     before = logits(model.eval(), ids)
     assert detach_rotary(model, 200) is None
     assert torch.equal(logits(model, ids), before)
+
+
+@pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])
+def test_frequencies_that_depend_on_length_are_the_same_in_every_chunk(ids, rope_type: str) -> None:
+    parameters = dict(rope_type=rope_type, rope_theta=10000.0, factor=4.0, original_max_position_embeddings=64)
+    if rope_type == "longrope":
+        parameters |= dict(short_factor=[1.0] * 4, long_factor=[3.0] * 4)
+    sizes = SIZES | dict(max_position_embeddings=64)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        LlamaConfig(**sizes, rope_parameters=parameters), attn_implementation="hip"
+    )
+    model.eval().config.hip = EVERYTHING
+    whole = logits(model, ids)
+    for capacity in (40, 150):  # first a short prompt, then a longer one on the same model
+        cache = HipCache(model.config, rotaries=detach_rotary(model, capacity))
+    torch.testing.assert_close(logits(model, ids, cache, 40), whole, atol=1e-4, rtol=1e-4)
+    attach_rotary(model)
+    torch.testing.assert_close(logits(model, ids), whole)
