@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+
 from hipcli.loading import load_model, load_tokenizer
 from hipcli.models import resolve
 

@@ -1,6 +1,6 @@
 """Prefill and decode of hip against transformers with SDPA and DynamicCache, in one process, turn by turn.
 
-    python bench/cpu_speed.py ../shared/data/books/middlemarch.txt --context 8000
+python bench/cpu_speed.py ../shared/data/books/middlemarch.txt --context 8000
 """
 
 import argparse
@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from common import load, machine, save, seconds, tokens
 from hip_attention import HipConfig
+from transformers import DynamicCache
+
 from hipcli.engine import Engine
 from hipcli.events import Done
-from transformers import DynamicCache
 
 
 @torch.inference_mode()
@@ -33,7 +34,7 @@ def run_hip(model, tokenizer, config: HipConfig, ids: list[int], new: int) -> tu
     engine = Engine(model, tokenizer, config, capacity=len(ids) + new + 8)
     engine._stop = set()
     prefill = seconds(lambda: list(engine.read(ids[:-1])))
-    done = [event for event in engine.answer(ids[-1:], new + 1) if isinstance(event, Done)][0]
+    done = next(event for event in engine.answer(ids[-1:], new + 1) if isinstance(event, Done))
     return prefill + done.prefill_s, done.decode_s
 
 
@@ -57,7 +58,9 @@ def main() -> None:
     for name, runs in times.items():
         prefill, decode = (statistics.median(run[i] for run in runs) for i in (0, 1))
         rows[name] = {"prefill_tok_s": options.context / prefill, "decode_tok_s": options.new / decode}
-        print(f"{name:14s} prefill {rows[name]['prefill_tok_s']:8.1f} tok/s   decode {rows[name]['decode_tok_s']:6.2f} tok/s")
+        print(
+            f"{name:14s} prefill {rows[name]['prefill_tok_s']:8.1f} tok/s   decode {rows[name]['decode_tok_s']:6.2f} tok/s"
+        )
     ratio = {key: rows["hip"][key] / rows["transformers"][key] for key in rows["hip"]}
     print(f"{'ratio':14s} prefill {ratio['prefill_tok_s']:8.2f}         decode {ratio['decode_tok_s']:6.2f}")
     print(machine())

@@ -1,0 +1,98 @@
+"""Perplexity of the last quarter of long stretches of a book, dense against every way to choose keys.
+
+    python bench/perplexity.py ../shared/data/books/middlemarch.txt --context 7680 --stretches 3
+
+Beside each perplexity stands the mean difference of the tokens' negative log-likelihood to dense attention, in nats,
+with its standard error over the same tokens.
+"""
+
+import argparse
+import math
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from common import load, machine, save, tokens
+from hip_attention import HipConfig
+from hip_attention.transformers import HipCache
+
+CHUNK = 2048
+
+
+@torch.inference_mode()
+def losses(model, ids: list[int], config: HipConfig) -> torch.Tensor:
+    """Negative log-likelihood of each token of the last quarter, given everything before it."""
+    cache, start = HipCache(model.config, config, len(ids)), len(ids) * 3 // 4
+    found = []
+    for begin in range(0, len(ids), CHUNK):
+        part = torch.tensor([ids[begin : begin + CHUNK]])
+        hidden = model.get_decoder()(part, past_key_values=cache, use_cache=True).last_hidden_state[0]
+        if begin + len(hidden) <= start:
+            continue
+        keep = max(0, start - begin)
+        targets = torch.tensor(ids[begin + keep + 1 : begin + part.shape[1] + 1])
+        for piece, target in zip(hidden[keep : keep + len(targets)].split(256), targets.split(256), strict=True):
+            found.append(F.cross_entropy(model.lm_head(piece).float(), target, reduction="none"))
+    return torch.cat(found)
+
+
+def settings(budgets: list[int], dense_layers: list[int]) -> dict[str, HipConfig]:
+    base = HipConfig(min_context=0)
+    chosen = {"dense": replace(base, backend="dense")}
+    for layers in dense_layers:
+        for k in budgets:
+            config = replace(base, top_k=k, dense_layers=layers)
+            tag = f"k={k} dense_layers={layers}"
+            chosen[f"hip summary {tag}"] = config
+            chosen[f"hip summary, every row scored {tag}"] = replace(config, query_stride=1)
+            chosen[f"hip representative (centre) {tag}"] = replace(config, selector="representative")
+            chosen[f"hip representative, b_k 2 {tag}"] = replace(config, selector="representative", block_k=2)
+            chosen[f"streaming {tag}"] = replace(config, top_k=0, window=config.window + k)
+    return chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--context", type=int, default=7680)
+    parser.add_argument("--stretches", type=int, default=3)
+    parser.add_argument("--top-k", type=int, nargs="+", default=[512, 1024])
+    parser.add_argument("--dense-layers", type=int, nargs="+", default=[HipConfig.dense_layers])
+    parser.add_argument("--only", default="", help="run the settings whose name holds this, and dense")
+    options = parser.parse_args()
+    model, tokenizer = load(options.model, options.dtype)
+    count = options.context * options.stretches
+    stretches = torch.tensor(tokens(tokenizer, options.text, count)).view(options.stretches, -1).tolist()
+    rows, dense = {}, torch.empty(0)
+    for name, config in settings(options.top_k, options.dense_layers).items():
+        if name != "dense" and options.only not in name:
+            continue
+        begin = time.perf_counter()
+        loss = torch.cat([losses(model, ids, config) for ids in stretches])
+        dense = loss if name == "dense" else dense
+        difference = loss - dense
+        error = (difference.std() / math.sqrt(len(loss))).item()
+        rows[name] = {
+            "perplexity": loss.mean().exp().item(),
+            "nats_over_dense": difference.mean().item(),
+            "standard_error": error,
+            "seconds": time.perf_counter() - begin,
+            "config": asdict(config),
+        }
+        row = rows[name]
+        print(
+            f"{name:54s} {row['perplexity']:8.3f}  {row['nats_over_dense']:+.4f} ± {error:.4f}  {row['seconds']:.0f} s",
+            flush=True,
+        )
+    print(machine(), "tokens", len(dense))
+    tag = (options.model or "default").replace("/", "_")
+    result = {"text": options.text.name, "context": options.context, "tokens": len(dense), "rows": rows}
+    save(f"perplexity_{tag}_{options.context}", result)
+
+
+if __name__ == "__main__":
+    main()
