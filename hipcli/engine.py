@@ -46,27 +46,41 @@ class Engine:
         self._model = model
         self._tokenizer = tokenizer
         self._sampling = sampling
+        self._config = config
         self._cache = HipCache(model.config, config, capacity, detach_rotary(model, capacity))
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
         self._chunk = max(1, chunk // config.block_q) * config.block_q
         self._stop = _stop_tokens(model, tokenizer)
-        self._length = 0
+        self._length = 0  # tokens in the cache
+        self._tail: list[int] = []  # tokens of the prefix that are not
 
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
-        """Read the prefix all questions share."""
-        yield from self._feed(ids)
+        """Read the prefix all questions share.
+
+        A last, incomplete query block is left to be read with each question: then every mask, and so every answer, is
+        the one that prefix and question would give if they were read at once.
+        """
+        whole = len(ids) // self._config.block_q * self._config.block_q
+        self._tail = list(ids[whole:])
+        yield PrefillProgress(0, len(ids))
+        for done in self._feed(ids[:whole]):
+            yield PrefillProgress(done, len(ids))
+        if self._tail:
+            yield PrefillProgress(len(ids), len(ids))
 
     def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
         """Read a question (not empty), decode its answer, and forget both again, so that another can be asked."""
         prefix = self._length
         begin = time.perf_counter()
         try:
-            yield from self._feed(ids[:-1])
-            logits = self._forward(ids[-1:])
-            yield PrefillProgress(len(ids), len(ids))
+            unread = [*self._tail, *ids]
+            for done in self._feed(unread[: self._last_chunk(len(unread))]):
+                yield PrefillProgress(done, len(unread))
+            logits = self._forward(unread[self._length - prefix :])
+            yield PrefillProgress(len(unread), len(unread))
             prefilled = time.perf_counter()
             text = TextStream(self._tokenizer)
-            choose = self._chooser()
+            choose = Chooser(self._sampling, self._model.device)
             finish: FinishReason = "length"
             produced = 0
             while produced < max_tokens:
@@ -86,15 +100,23 @@ class Engine:
             self._cache.truncate(prefix)
             self._length = prefix
 
-    def _feed(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
-        """Prefill in chunks that end at multiples of the chunk size, which makes masks independent of the cuts."""
-        start, total = 0, len(ids)
-        yield PrefillProgress(0, total)
-        while start < total:
-            stop = min(total, start + self._chunk - self._length % self._chunk)
+    def _feed(self, ids: Sequence[int]) -> Iterator[int]:
+        """Prefill in chunks that end at multiples of the chunk size; yields how many tokens are done."""
+        start = 0
+        while start < len(ids):
+            stop = min(len(ids), start + self._room())
             self._forward(ids[start:stop], logits=False)
             start = stop
-            yield PrefillProgress(start, total)
+            yield start
+
+    def _room(self) -> int:
+        """Tokens up to the next multiple of the chunk size."""
+        return self._chunk - self._length % self._chunk
+
+    def _last_chunk(self, count: int) -> int:
+        """Where the last chunk of `count` tokens begins, the one whose logits are wanted."""
+        beyond = count - self._room()
+        return 0 if beyond <= 0 else count - ((beyond - 1) % self._chunk + 1)
 
     @torch.inference_mode()
     def _forward(self, ids: Sequence[int], logits: bool = True) -> Tensor:
@@ -118,9 +140,6 @@ class Engine:
             raise HipError(message, "read fewer pages or choose a smaller --model", ExitCode.DOES_NOT_FIT) from error
         self._length += len(ids)
         return output
-
-    def _chooser(self) -> "Chooser":
-        return Chooser(self._sampling, self._model.device)
 
 
 class Chooser:
