@@ -32,8 +32,8 @@ def test_summarize_prints_the_answer_and_nothing_else(hip: Run, fake: FakeRuntim
     done = hip("summarize", note)
     assert (done.code, done.out, done.err) == (0, "All is well.\n", "")
     assert "The mill burned down" in fake.reads[0]
-    assert "Write a summary" in fake.questions[0]
-    assert "Write a summary" not in fake.reads[0]
+    assert "Summarize the document above" in fake.questions[0]
+    assert "Summarize the document above" not in fake.reads[0]
 
 
 def test_length_reaches_the_prompt(hip: Run, fake: FakeRuntime, note: Path) -> None:
@@ -76,7 +76,7 @@ def test_questions_from_a_file(hip: Run, fake: FakeRuntime, note: Path, tmp_path
     questions = tmp_path / "questions.txt"
     questions.write_bytes(b"\xef\xbb\xbfWhen?\r\n\r\n  What?\r\n")
     hip("ask", "--questions", questions, note)
-    assert [text.split("Question: ")[1].strip() for text in fake.questions] == ["When?", "What?"]
+    assert [text.split("answer the question: ")[1].strip() for text in fake.questions] == ["When?", "What?"]
 
 
 def test_questions_from_standard_input(hip: Run, fake: FakeRuntime, note: Path) -> None:

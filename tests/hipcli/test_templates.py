@@ -48,7 +48,7 @@ def test_packaged_prompts_render(name: str, length: str | None, question: str | 
     assert "[page 1]" not in documents, "a text file has no pages"
     asked = prompt.question([TEXT, PDF], question)
     assert asked == asked.strip()
-    assert (question or "summary") in asked
+    assert (question or "Summarize") in asked
     assert prompt.system()
 
 
