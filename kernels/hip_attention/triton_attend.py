@@ -1,0 +1,162 @@
+"""Block-sparse attention over sink, selected and window keys as one Triton kernel."""
+
+# mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hip_attention.triton_select import precision, row_range
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    blocks: Tensor | None,
+    begin: int,
+    count: int,
+    length_k: int,
+    output: Tensor,
+    *,
+    scale: float,
+    sink: int,
+    window: int,
+    block_q: int,
+    block_k: int,
+) -> None:
+    """Attention for the `count` query blocks from position `begin` on, written into `output` [B, Hq, Tq, D].
+
+    query [B, Hq, Tq, D] stands at the end of `length_k` keys; key and value [B, Hkv, >= length_k, D]; blocks int32
+    [B, Hq, count, K], ascending, none of them in the sink, or None for sink and window alone. Every row must see the
+    whole sink.
+    """
+    batch, heads, length_q, dim = query.shape
+    dim_v = value.shape[3]
+    selected = 0 if blocks is None else blocks.shape[3]
+    row_bytes = triton.next_power_of_2(max(dim, dim_v)) * query.element_size()
+    tile = min(128 if row_bytes <= 256 else 64, max(16, triton.next_power_of_2(block_q)))
+    tiles = triton.cdiv(block_q, tile)
+    if tile == 128:
+        settings = dict(CHUNK=64, num_warps=8, num_stages=3)
+    else:
+        settings = dict(CHUNK=32, num_warps=4, num_stages=4 if row_bytes <= 256 else 2)
+    if query.is_cuda and not torch.version.hip and row_bytes <= 256:
+        settings["maxnreg"] = 128  # two programs of 8 warps, or four of 4, on a multiprocessor of sm_80 and later
+    far = max(x.stride(2) * length_k for x in (key, value)) >= 1 << 31
+    _attend[(heads * count * tiles, batch)](
+        query, key, value, output, query if blocks is None else blocks,
+        begin // block_q, begin, length_k, length_k - length_q, count, scale * 1.4426950408889634,
+        *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *output.stride()[:3],
+        HEADS=heads, GROUP=heads // key.shape[1], BLOCK_Q=block_q, BLOCK_K=block_k, SELECTED=selected, SINK=sink,
+        WINDOW=window, TILE=tile, TILES=tiles, INDEX=tl.int64 if far else tl.int32,
+        SIZE=dim, WIDTH=triton.next_power_of_2(dim), SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v),
+        PRECISION=precision(query), **settings,
+    )  # fmt: skip
+
+
+@triton.jit
+def _accumulate(logits, v, total, peak, weight, scale, PRECISION: tl.constexpr):
+    """Add keys with these logits [m, n] and values v [n, D] to a running softmax."""
+    highest = tl.maximum(peak, tl.max(logits, 1) * scale)
+    p = tl.math.exp2(logits * scale - highest[:, None])
+    fade = tl.math.exp2(peak - highest)
+    weight = weight * fade + tl.sum(p, 1)
+    total = tl.dot(p.to(v.dtype), v, total * fade[:, None], input_precision=PRECISION)
+    return total, highest, weight
+
+
+@triton.jit
+def _load_rows(at, dim, SIZE: tl.constexpr, WIDTH: tl.constexpr):
+    """Load rows of SIZE numbers, padded with zeros to WIDTH; `dim` are the addresses' places within a row."""
+    return tl.load(at) if SIZE == WIDTH else tl.load(at, mask=dim < SIZE, other=0.0)
+
+
+@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks"])
+def _attend(
+    query, key, value, output, chosen, first_block, begin, length_k, offset, blocks, scale,
+    sqb, sqh, sqt, skb, skh, skt, svb, svh, svt, sob, soh, sot,
+    HEADS: tl.constexpr, GROUP: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SELECTED: tl.constexpr,
+    SINK: tl.constexpr, WINDOW: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, CHUNK: tl.constexpr,
+    INDEX: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, SIZE_V: tl.constexpr,
+    WIDTH_V: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One tile of rows of one query block and head. Heads of a KV group run beside each other and share its keys.
+
+    Chunks of keys that all rows see come first (selected blocks away from the window, sink, middle of the window),
+    then those some rows may not see: selected blocks at the window's edge, the window's first and last keys.
+    """
+    batch = tl.program_id(1).to(tl.int64)
+    job = tl.program_id(0)
+    index = job // (GROUP * TILES) % blocks
+    head = (job // (GROUP * TILES) // blocks * GROUP + job % GROUP).to(tl.int64)
+    first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
+    first += job // GROUP % TILES * TILE
+    last = tl.minimum(last, first + TILE - 1)
+    position = first + tl.arange(0, TILE)
+    here = position <= last
+    n = tl.arange(0, CHUNK)
+    dim = tl.arange(0, WIDTH)
+    dim_v = tl.arange(0, WIDTH_V)
+    query += batch * sqb + head * sqh
+    key += batch * skb + head // GROUP * skh
+    value += batch * svb + head // GROUP * svh
+    chosen += ((batch * HEADS + head) * blocks + index) * SELECTED
+    rows = query + (position - offset).to(tl.int64)[:, None] * sqt + dim[None, :]
+    q = tl.load(rows, mask=here[:, None] & (dim < SIZE)[None, :], other=0.0)
+    total = tl.zeros([TILE, WIDTH_V], tl.float32)
+    peak = tl.full([TILE], -1.0e30, tl.float32)
+    weight = tl.zeros([TILE], tl.float32)
+
+    # Loop bounds depend on nothing that is loaded: a loop the compiler cannot prove uniform is slower.
+    GATHERED: tl.constexpr = SELECTED * BLOCK_K
+    EDGE: tl.constexpr = ((BLOCK_Q - 1) // BLOCK_K + 2) * BLOCK_K
+    FREE: tl.constexpr = (GATHERED - EDGE if GATHERED > EDGE else 0) // CHUNK
+    LATE: tl.constexpr = (GATHERED - FREE * CHUNK + CHUNK - 1) // CHUNK
+    OLDEST: tl.constexpr = (TILE + CHUNK - 1) // CHUNK
+    SINKS: tl.constexpr = SINK // CHUNK
+    REST: tl.constexpr = (SINK % CHUNK + CHUNK - 1) // CHUNK
+    low = tl.maximum(SINK, first - WINDOW)
+    middle = tl.maximum(0, first - (low + OLDEST * CHUNK)) // CHUNK
+    newest = low + (OLDEST + middle) * CHUNK
+    for c in range(0, FREE + SINKS + middle):
+        token = tl.where(c < FREE + SINKS, (c - FREE) * CHUNK, low + (OLDEST + c - FREE - SINKS) * CHUNK) + n
+        if FREE > 0:
+            u = c * CHUNK + n
+            block = tl.load(chosen + u // BLOCK_K, mask=n < (FREE - c) * CHUNK, other=0)
+            token = tl.where(c < FREE, block * BLOCK_K + u % BLOCK_K, token)
+        token = token.to(INDEX)[:, None]
+        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
+        v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
+        logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+        total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
+    for c in range(0, LATE):
+        u = (FREE + c) * CHUNK + n
+        block = tl.load(chosen + u // BLOCK_K, mask=u < GATHERED, other=(1 << 30) // BLOCK_K)
+        token = block * BLOCK_K + u % BLOCK_K
+        seen = position[:, None] >= (token + WINDOW)[None, :]
+        token = tl.minimum(token, length_k - 1).to(INDEX)[:, None]
+        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
+        v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
+        logits = tl.where(seen, tl.dot(q, tl.trans(k), input_precision=PRECISION), float("-inf"))
+        total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
+    for c in tl.range(0, REST + OLDEST + tl.maximum(0, tl.cdiv(last + 1 - newest, CHUNK)), num_stages=2):
+        w = c - REST
+        token = tl.where(w < OLDEST, low + w * CHUNK, newest + (w - OLDEST) * CHUNK) + n
+        since = token
+        span = WINDOW
+        if REST > 0:
+            rest = SINKS * CHUNK + n
+            token = tl.where(w < 0, rest, token)
+            since = tl.where(w < 0, tl.where(rest < SINK, 0, 1 << 30), since)
+            span = tl.where(w < 0, 1 << 30, WINDOW)
+        seen = (position[:, None] - since[None, :]).to(tl.uint32) < span
+        token = tl.minimum(token, length_k - 1).to(INDEX)[:, None]
+        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
+        v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
+        logits = tl.where(seen, tl.dot(q, tl.trans(k), input_precision=PRECISION), float("-inf"))
+        total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
+    total /= tl.where(weight > 0, weight, 1.0)[:, None]
+    rows = output + batch * sob + head * soh + (position - offset).to(tl.int64)[:, None] * sot + dim_v[None, :]
+    tl.store(rows, total.to(output.dtype.element_ty), mask=here[:, None] & (dim_v < SIZE_V)[None, :])

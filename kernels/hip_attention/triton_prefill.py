@@ -1,0 +1,41 @@
+"""Prefill with the Triton kernels: select, then attend, a bounded number of query blocks at a time."""
+
+from torch import Tensor
+
+from hip_attention.backend import Summaries
+from hip_attention.config import HipConfig
+from hip_attention.triton_attend import attend
+from hip_attention.triton_select import select
+from hip_attention.triton_summaries import TreeSummaries
+
+PAIRS = 1 << 15  # query blocks times heads at a time: bounds the memory for scores and masks
+
+
+def prefill(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    start: int,
+    length_k: int,
+    summaries: Summaries | None,
+    config: HipConfig,
+    scale: float,
+    output: Tensor,
+) -> None:
+    """Sparse attention for the rows of query [B, Hq, Tq, D] from `start` on, written into `output` [B, Hq, Tq, D].
+
+    As `attention.prefill`, whose sparse part this is.
+    """
+    assert summaries is None or isinstance(summaries, TreeSummaries)
+    length_q, block_q = query.shape[2], config.block_q
+    first = length_k - length_q + start
+    stop = -(-length_k // block_q)
+    together = max(1, PAIRS // (query.shape[0] * query.shape[1]))
+    for block in range(first // block_q, stop, together):
+        begin = max(first, block * block_q)
+        count = min(together, stop - block)
+        blocks = select(query, begin, count, length_k, config, summaries, key) if config.top_k else None
+        attend(
+            query, key, value, blocks, begin, count, length_k, output, scale=scale,
+            sink=config.sink, window=config.window, block_q=block_q, block_k=config.block_k,
+        )  # fmt: skip
