@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from hip_attention import torch_attend, torch_select
+from hip_attention.backend import Summaries, make_summaries, uses_triton
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
 from hip_attention.geometry import slabs, sparse_start
@@ -29,7 +30,7 @@ def attention(
     padded_key, padded_value = (torch.nn.functional.pad(x, (0, 0, 0, padding)).contiguous() for x in (key, value))
     summaries = None
     if config.selector == "summary" and sparse_start(query.shape[2], length_k, config) < query.shape[2]:
-        summaries = KeySummaries(config.sink, config.block_k)
+        summaries = make_summaries(config, query.device)
         summaries.extend(key[:, :, config.sink :])
     return prefill(query, padded_key, padded_value, length_k, summaries, config, scale)
 
@@ -39,7 +40,7 @@ def prefill(
     key: Tensor,
     value: Tensor,
     length_k: int,
-    summaries: KeySummaries | None,
+    summaries: Summaries | None,
     config: HipConfig,
     scale: float,
 ) -> Tensor:
@@ -54,6 +55,12 @@ def prefill(
     if start > 0:
         seen = length_k - length_q + start
         output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
+    if start < length_q and uses_triton(config, query.device):
+        from hip_attention import triton_prefill
+
+        triton_prefill.prefill(query, key, value, start, length_k, summaries, config, scale, output)
+        return output
+    assert summaries is None or isinstance(summaries, KeySummaries)
     for slab in slabs(start, length_q, length_k, config.block_q):
         blocks = torch_select.select(query, slab, config, summaries, key) if config.top_k else None
         torch_attend.attend(

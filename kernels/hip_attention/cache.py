@@ -1,11 +1,13 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from hip_attention.attention import prefill, sliding_attention
+from hip_attention.backend import Summaries, make_summaries, uses_triton
 from hip_attention.buffer import Buffer
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
@@ -14,6 +16,9 @@ from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
 from hip_attention.torch_select import select
 from hip_attention.working_set import WorkingSet
+
+if TYPE_CHECKING:
+    from hip_attention.triton_decode import DecodeState
 
 
 class LayerCache:
@@ -31,8 +36,10 @@ class LayerCache:
         self.rotary = rotary
         self.keys = Buffer(capacity, config.block_k)
         self.values = Buffer(capacity, config.block_k)
-        self.summaries = KeySummaries(config.sink, config.block_k)
+        self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
         self.working_set: WorkingSet | None = None
+        self.decode_state: DecodeState | None = None
+        self._steps = 0
         self._scratch = scratch if scratch is not None else Buffer(capacity, config.block_k)
         self._rotated: Buffer | None = None
 
@@ -44,6 +51,8 @@ class LayerCache:
     @torch.no_grad()
     def append(self, key: Tensor, value: Tensor) -> None:
         """Store keys and values [B, Hkv, T, D] of the next T tokens."""
+        if self.length == 0:
+            self.summaries = make_summaries(self.config, key.device)
         self.keys.append(key)
         self.values.append(value)
 
@@ -53,7 +62,7 @@ class LayerCache:
             if buffer is not None:
                 buffer.truncate(length)
         self.summaries.truncate(length)
-        self.working_set = None
+        self.working_set, self._steps = None, 0
 
     @torch.no_grad()
     def attend(self, query: Tensor, scale: float, *, dense: bool = False, sliding_window: int | None = None) -> Tensor:
@@ -71,7 +80,7 @@ class LayerCache:
         self._rotated = None
         if length_q == 1:
             return self._decode(query, scale)
-        self.working_set = None
+        self.working_set, self._steps = None, 0
         self._summarise()
         return prefill(query, self._all_keys(), self.values.data, self.length, self.summaries, self.config, scale)
 
@@ -82,6 +91,8 @@ class LayerCache:
         )
 
     def _decode(self, query: Tensor, scale: float) -> Tensor:
+        if uses_triton(self.config, query.device):
+            return self._decode_with_triton(query, scale)
         last = self.length - 1
         if self.working_set is None:
             self.working_set = WorkingSet(self.config)
@@ -90,11 +101,31 @@ class LayerCache:
             blocks = None
             if self.config.top_k:
                 key = None if self.config.selector == "summary" else self._all_keys()
+                assert isinstance(self.summaries, KeySummaries)
                 blocks = select(query, Slab(0, last, 1, 1), self.config, self.summaries, key)[:, :, 0]
             self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1])
         else:
             self.working_set.append(self._positioned(last, self.length), self.values.tokens[:, :, last:])
         return self.working_set.attend(query, scale)
+
+    def _decode_with_triton(self, query: Tensor, scale: float) -> Tensor:
+        from hip_attention.triton_decode import DecodeState
+
+        batch, heads = query.shape[:2]
+        values = self.values.data
+        if self.decode_state is None:
+            self.decode_state = DecodeState(self.config, batch, heads, values.shape[3], query.device)
+        state = self.decode_state
+        state.length.fill_(self.length)
+        if self._steps % self.config.refresh_interval == 0:
+            self._summarise()
+            by_summary = self.config.selector == "summary" or not self.config.top_k
+            state.refresh(query, self.summaries, None if by_summary else self._all_keys())
+        self._steps += 1
+        tables = None if self.rotary is None else self.rotary.cover(self.length, query)
+        output = torch.empty(batch, heads, 1, values.shape[3], dtype=query.dtype, device=query.device)
+        state.attend(query, self.keys.data, values, scale, output, tables)
+        return output
 
     def _summarise(self) -> None:
         """Bring the key summaries up to date with every complete block."""

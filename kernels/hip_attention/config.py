@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Selector = Literal["summary", "representative", "representative-first"]
-Backend = Literal["auto", "torch", "dense"]
+Backend = Literal["auto", "torch", "triton", "dense"]
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ class Rotary:
         )
         return _rotate(x, cosine, sine, out)
 
+    def cover(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine [>= length, D / 2] of every position, in the dtype and on the device of `like` [..., D]."""
+        self._cover(length, like)
+        return self._cosine, self._sine
+
     def _cover(self, length: int, like: Tensor) -> None:
         present = self._cosine
         if length <= present.shape[0] and present.dtype == like.dtype and present.device == like.device:
