@@ -13,6 +13,7 @@ from transformers.generation.logits_process import LogitsProcessorList, Temperat
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, FinishReason, PrefillProgress, Token
+from hipcli.packing import pack_linear_layers
 
 CHUNK_CPU = 2048
 CHUNK_GPU = 8192
@@ -43,6 +44,7 @@ class Engine:
         sampling: Sampling = Sampling(),
         capacity: int = 0,
     ) -> None:
+        pack_linear_layers(model)
         self._model = model
         self._tokenizer = tokenizer
         self._sampling = sampling

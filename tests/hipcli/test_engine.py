@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from hipcli.engine import Chooser, Engine, Sampling, TextStream
 from hipcli.errors import HipError
 from hipcli.events import Done, PrefillProgress, Token
+from hipcli.packing import PackedLinear, pack_linear_layers
 
 SPARSE = HipConfig(top_k=32, block_q=8, block_k=4, sink=8, window=16, min_context=0, dense_layers=1, refresh_interval=3)
 DOCUMENT = [(7 * i * i + 3 * i) % 256 for i in range(300)]
@@ -156,3 +157,22 @@ def test_text_never_shows_half_a_character() -> None:
     assert pieces[1] == ""
     stream.push(0xE2)
     assert stream.flush() == "\ufffd"
+
+
+def test_packed_layers_compute_the_same() -> None:
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(torch.nn.Linear(64, 96), torch.nn.Linear(96, 32, bias=False)).bfloat16()
+    packed = torch.nn.Sequential(*plain)
+    pack_linear_layers(packed)
+    if not isinstance(packed[0], PackedLinear):
+        pytest.skip("this build of torch or this processor packs nothing")
+    for shape in ((1, 64), (1, 7, 64), (2, 300, 64)):
+        x = torch.randn(shape).bfloat16()
+        with torch.inference_mode():
+            torch.testing.assert_close(packed(x), plain(x))
+
+
+def test_float32_layers_are_left_alone() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+    pack_linear_layers(model)
+    assert type(model[0]) is torch.nn.Linear
