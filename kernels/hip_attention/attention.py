@@ -26,8 +26,10 @@ def attention(
     if config.backend == "dense":
         return dense_attention(query, key, value, scale)
     length_k = key.shape[2]
-    padding = -length_k % config.block_k
-    padded_key, padded_value = (torch.nn.functional.pad(x, (0, 0, 0, padding)).contiguous() for x in (key, value))
+    padded_key, padded_value = key, value
+    if not uses_triton(config, query.device):
+        padding = -length_k % config.block_k
+        padded_key, padded_value = (torch.nn.functional.pad(x, (0, 0, 0, padding)).contiguous() for x in (key, value))
     summaries = None
     if config.selector == "summary" and sparse_start(query.shape[2], length_k, config) < query.shape[2]:
         summaries = make_summaries(config, query.device)
@@ -46,8 +48,9 @@ def prefill(
 ) -> Tensor:
     """Dense attention for the rows that may see everything anyway, sparse attention for the others.
 
-    key and value [B, Hkv, capacity, D] hold `length_k` keys; capacity is a multiple of block_k, and what lies beyond
-    the keys is finite. `summaries` cover every complete block if the selector needs them. Returns [B, Hq, Tq, D].
+    key and value [B, Hkv, capacity, D] hold `length_k` keys; for the torch backend capacity is a multiple of block_k,
+    and what lies beyond the keys is finite. `summaries` cover every complete block if the selector needs them.
+    Returns [B, Hq, Tq, D].
     """
     length_q = query.shape[2]
     start = sparse_start(length_q, length_k, config)

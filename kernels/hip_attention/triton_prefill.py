@@ -27,6 +27,7 @@ def prefill(
     As `attention.prefill`, whose sparse part this is.
     """
     assert summaries is None or isinstance(summaries, TreeSummaries)
+    query, key, value = (x if x.stride(3) == 1 else x.contiguous() for x in (query, key, value))
     length_q, block_q = query.shape[2], config.block_q
     first = length_k - length_q + start
     stop = -(-length_k // block_q)
