@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# As hip itself does before it imports torch, which tests import earlier.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 # For tests/fakes.py, which also runs as a program.
 sys.path.append(str(Path(__file__).parent))
 

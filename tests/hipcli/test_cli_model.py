@@ -33,34 +33,27 @@ def answers(done: Any) -> list[str]:
 
 def test_questions_do_not_disturb_one_another(hip: Run, mill: Path) -> None:
     questions = ("Who rebuilt the mill?", "When did the mill burn down?")
-    together = answers(hip("ask", "--json", "-n", 12, "-q", questions[0], "-q", questions[1], mill))
-    alone = [answers(hip("ask", "--json", "-n", 12, "-q", question, mill))[0] for question in questions]
+    together = answers(hip("ask", "--json", "-n", 8, "-q", questions[0], "-q", questions[1], mill))
+    alone = [answers(hip("ask", "--json", "-n", 8, "-q", question, mill))[0] for question in questions]
     assert together == alone
     assert all(together)
 
 
 def test_documents_one_by_one_do_not_disturb_one_another(hip: Run, mill: Path, rain: Path) -> None:
-    each = answers(hip("summarize", "--json", "--each", "-n", 12, mill, rain))
-    alone = [answers(hip("summarize", "--json", "-n", 12, path))[0] for path in (mill, rain)]
+    each = answers(hip("summarize", "--json", "--each", "-n", 8, mill, rain))
+    alone = [answers(hip("summarize", "--json", "-n", 8, path))[0] for path in (mill, rain)]
     assert each == alone
     assert all(each)
 
 
-def test_a_pipe_reads_like_a_file(hip: Run, mill: Path) -> None:
-    piped = hip("summarize", "-n", 12, "-", stdin=mill.read_bytes())
-    assert piped.code == 0
-    assert piped.out.strip()
-
-
 def test_seeded_sampling_repeats_itself(hip: Run, mill: Path) -> None:
-    arguments = ("ask", "-q", "What happened?", "-n", 16, "-t", 1.5, mill)
+    arguments = ("ask", "-q", "What happened?", "-n", 8, "-t", 1.5, mill)
     first, again = (hip(*arguments, "--seed", 7).out for _ in range(2))
     assert first == again
-    assert any(hip(*arguments, "--seed", seed).out != first for seed in (8, 9))
+    assert hip(*arguments, "--seed", 8).out != first
 
 
-@pytest.mark.parametrize("attention", ["dense", "streaming"])
-def test_other_kinds_of_attention(hip: Run, mill: Path, attention: str) -> None:
-    done = hip("ask", "--json", "--attention", attention, "-n", 8, "-q", "Who rebuilt the mill?", mill)
+def test_dense_attention(hip: Run, mill: Path) -> None:
+    done = hip("ask", "--json", "--attention", "dense", "-n", 8, "-q", "Who rebuilt the mill?", mill)
     assert answers(done)[0]
-    assert json.loads(done.out)["attention"]["kind"] == attention
+    assert json.loads(done.out)["attention"] == {"kind": "dense"}
