@@ -52,10 +52,10 @@ def searchable_blocks(last_position: int, sink: int, window: int, block_k: int) 
 def sparse_start(length_q: int, length_k: int, config: HipConfig) -> int:
     """First row whose query block has more to search than it may select; rows before it attend to everything."""
     offset = length_k - length_q
+    reach = config.window + (config.selected_blocks + config.sink // config.block_k) * config.block_k
+    last = max(config.min_context, reach)  # query blocks that end here or later search
     for slab in slabs(0, length_q, length_k, config.block_q):
-        for block in range(slab.blocks):
-            last = slab.first + (block + 1) * slab.rows - 1
-            found = searchable_blocks(last, config.sink, config.window, config.block_k)
-            if last >= config.min_context and found > config.selected_blocks:
-                return slab.first + block * slab.rows - offset
+        block = max(0, -(-(last + 1 - slab.first) // slab.rows) - 1)
+        if block < slab.blocks:
+            return slab.first + block * slab.rows - offset
     return length_q
