@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from hip_attention import torch_attend, torch_select
-from hip_attention.backend import Summaries, make_summaries, uses_triton
+from hip_attention.backend import Summaries, make_summaries, search_start, uses_triton
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
-from hip_attention.geometry import slabs, sparse_start
+from hip_attention.geometry import slabs
 from hip_attention.summaries import KeySummaries
 
 
@@ -23,15 +23,16 @@ def attention(
     config = config or HipConfig()
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     _check(query, key, value)
-    if config.backend == "dense":
+    length_q, length_k = query.shape[2], key.shape[2]
+    start = search_start(length_q, length_k, config, query.device)
+    if config.backend == "dense" or start == length_q:
         return dense_attention(query, key, value, scale)
-    length_k = key.shape[2]
     padded_key, padded_value = key, value
     if not uses_triton(config, query.device):
         padding = -length_k % config.block_k
         padded_key, padded_value = (torch.nn.functional.pad(x, (0, 0, 0, padding)).contiguous() for x in (key, value))
     summaries = None
-    if config.selector == "summary" and sparse_start(query.shape[2], length_k, config) < query.shape[2]:
+    if config.selector == "summary":
         summaries = make_summaries(config, query.device)
         summaries.extend(key[:, :, config.sink :])
     return prefill(query, padded_key, padded_value, length_k, summaries, config, scale)
@@ -53,7 +54,7 @@ def prefill(
     Returns [B, Hq, Tq, D].
     """
     length_q = query.shape[2]
-    start = sparse_start(length_q, length_k, config)
+    start = search_start(length_q, length_k, config, query.device)
     output = query.new_empty(*query.shape[:3], value.shape[-1])
     if start > 0:
         seen = length_k - length_q + start

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from hip_attention.config import HipConfig
+from hip_attention.geometry import sparse_start
 from hip_attention.summaries import KeySummaries
+
+# What a search costs as a whole, and what a row of sparse attention costs, in keys that dense attention reads in the
+# same time; measured on an H100 (docs/benchmarks.md).
+SEARCH = 19_000_000
+KEYS_PER_ROW = 3_800
 
 
 class Summaries(Protocol):
@@ -45,3 +51,17 @@ def make_summaries(config: HipConfig, device: torch.device) -> Summaries:
 
         return TreeSummaries(config.sink, config.block_k)
     return KeySummaries(config.sink, config.block_k)
+
+
+def search_start(length_q: int, length_k: int, config: HipConfig, device: torch.device) -> int:
+    """First row that is worth a search: `geometry.sparse_start`, or Tq where "auto" finds dense attention faster.
+
+    Only a GPU has dense attention that fast: there a search has to save more key reads than it costs.
+    """
+    start = sparse_start(length_q, length_k, config)
+    if config.backend == "auto" and start < length_q and uses_triton(config, device):
+        rows = length_q - start
+        keys = length_k - rows // 2 - min(length_k, KEYS_PER_ROW * (config.sink + config.top_k + config.window) // 1600)
+        if rows * keys < SEARCH:
+            return length_q
+    return start

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hip_attention.attention import attention
-from hip_attention.config import HipConfig
+from hip_attention.config import Backend, HipConfig
 from hip_attention.geometry import searchable_blocks, sparse_start
 from hip_attention.triton_decode import DecodeState
 from hip_attention.triton_prefill import PAIRS
@@ -98,7 +98,7 @@ def target_segments(length: int, device: str) -> Tensor:
     return segments * 40503 % 65536 * segments // 65536
 
 
-def milliseconds(function: Callable[[], object], repeat: int = 5) -> float:
+def milliseconds(function: Callable[[], object], repeat: int = 7) -> float:
     """Median time of a call after one to warm up; a single one if calls take more than a second."""
     times: list[float] = []
     function()
@@ -143,7 +143,7 @@ def prefill_rows(lengths: tuple[int, ...], kinds: tuple[str, ...], methods: dict
 
 
 def short_rows(lengths: tuple[int, ...], config: HipConfig) -> Iterator[Row]:
-    """Time short prompts with the switch to dense attention where `config` has it, and without it."""
+    """Time short prompts, which "auto" attends densely where that is faster."""
     shape = Shape()
     for length in lengths:
         query, key, value = make_data("random", length, shape)
@@ -151,12 +151,10 @@ def short_rows(lengths: tuple[int, ...], config: HipConfig) -> Iterator[Row]:
             time = _dense_time(query, key, value, backend)
             if time is not None:
                 yield Row("short", length, "random", name, time)
-        default = milliseconds(partial(attention, query, key, value, replace(config, backend="dense")), 9)
-        yield Row("short", length, "random", "dense", default)
-        for context in (0, 2048, 4096, 8192, config.min_context):
-            chosen = replace(config, min_context=context)
-            time = milliseconds(partial(attention, query, key, value, chosen), 9)
-            yield Row("short", length, "random", f"hip min_context={context}", time)
+        ways: dict[str, Backend] = {"dense": "dense", "hip": "auto", "hip, always searching": "triton"}
+        for way, choice in ways.items():
+            time = milliseconds(partial(attention, query, key, value, replace(config, backend=choice)), 21)
+            yield Row("short", length, "random", way, time)
 
 
 def decode_rows(lengths: tuple[int, ...], config: HipConfig) -> Iterator[Row]:
