@@ -19,7 +19,7 @@ MEMORY_PARTS = ("weights", "keys_and_values", "summaries", "workspace")
 # layer, which is about four times wider.
 _CHUNK_TOKENS = 2048
 _TENSORS_PER_CHUNK = 16
-_RUNTIME_BYTES = GIB // 2  # Python, the libraries and their allocators, before any model
+_RUNTIME_BYTES = 3 * GIB // 4  # Python, the libraries and their buffers: peak memory less all else, 1k to 7k tokens
 
 
 @dataclass(frozen=True)
