@@ -92,7 +92,7 @@ def test_sparse_differs_from_dense_and_chunks_do_not_matter(model, ids) -> None:
     whole = logits(model, ids)
     every_layer_slides = model.config.model_type == "mistral" and model.config.sliding_window
     assert ((whole - dense).abs().max() > 1e-3) != bool(every_layer_slides)
-    torch.testing.assert_close(logits(model, ids, HipCache(model.config), 40), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits(model, ids, HipCache(model.config), 40), whole, atol=5e-5, rtol=5e-5)
 
 
 def test_unrotated_cache_gives_the_same_logits(model, ids) -> None:
@@ -102,7 +102,7 @@ def test_unrotated_cache_gives_the_same_logits(model, ids) -> None:
     rotaries = detach_rotary(model, 200)
     assert rotaries is not None
     torch.testing.assert_close(
-        logits(model, ids, HipCache(model.config, rotaries=rotaries), 40), whole, atol=1e-5, rtol=1e-5
+        logits(model, ids, HipCache(model.config, rotaries=rotaries), 40), whole, atol=5e-5, rtol=5e-5
     )
 
 
