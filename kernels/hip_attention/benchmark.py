@@ -208,6 +208,7 @@ def _decode_at(length: int, config: HipConfig) -> Iterator[Row]:
 def graph_milliseconds(function: Callable[[], object]) -> float:
     """Median time of a call replayed from a CUDA graph."""
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         function()
     torch.cuda.synchronize()

@@ -146,7 +146,7 @@ def _attend_split(
     u = split * CHUNK + n
     w = u - CHUNKS * CHUNK
     token = tl.where(w < SINK, w, oldest + w - SINK)
-    seen = token < newest
+    seen = (token >= 0) & (token < newest)
     if GATHERED > 0:
         slot = u // BLOCK_K
         block = tl.load(chosen + pair * SELECTED + slot, mask=slot < SELECTED, other=0)
