@@ -57,10 +57,9 @@ def main() -> None:
     rows = {}
     for name, runs in times.items():
         prefill, decode = (statistics.median(run[i] for run in runs) for i in (0, 1))
-        rows[name] = {"prefill_tok_s": options.context / prefill, "decode_tok_s": options.new / decode}
-        print(
-            f"{name:14s} prefill {rows[name]['prefill_tok_s']:8.1f} tok/s   decode {rows[name]['decode_tok_s']:6.2f} tok/s"
-        )
+        rates = {"prefill_tok_s": options.context / prefill, "decode_tok_s": options.new / decode}
+        rows[name] = rates
+        print(f"{name:14s} prefill {rates['prefill_tok_s']:8.1f} tok/s   decode {rates['decode_tok_s']:6.2f} tok/s")
     ratio = {key: rows["hip"][key] / rows["transformers"][key] for key in rows["hip"]}
     print(f"{'ratio':14s} prefill {ratio['prefill_tok_s']:8.2f}         decode {ratio['decode_tok_s']:6.2f}")
     print(machine())

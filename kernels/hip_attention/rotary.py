@@ -19,6 +19,7 @@ class Rotary:
         self._tables = tables
         self._capacity = capacity
         self._cosine = self._sine = self._turn = torch.empty(0)
+        self._halves: tuple[Tensor, Tensor] | None = None
 
     def rotate(self, x: Tensor, start: int, out: Tensor | None = None) -> Tensor:
         """Rotate x [B, H, T, D], whose first token stands at position `start`, into `out` if given."""
@@ -36,6 +37,14 @@ class Rotary:
         )
         return self._rotate(x, cosine, sine, out)
 
+    def cover(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine [>= length, D / 2] of every position, in the dtype and on the device of `like` [..., D]."""
+        self._cover(length, like)
+        if self._halves is None:
+            half = like.shape[-1] // 2
+            self._halves = self._cosine[:, :half].contiguous(), self._sine[:, :half].contiguous()
+        return self._halves
+
     def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
         # A product with a signed permutation is exact, and far faster than moving half rows about.
         return torch.mul(x, cosine, out=out).addcmul_(x @ self._turn, sine)
@@ -47,6 +56,7 @@ class Rotary:
         length = max(length + length // 8, self._capacity) + 256
         cosine, sine = self._tables(torch.arange(length, device=like.device)[None])
         self._cosine, self._sine = (table[0].to(like.dtype).contiguous() for table in (cosine, sine))
+        self._halves = None
         one = torch.eye(like.shape[-1] // 2, dtype=like.dtype, device=like.device)
         none = torch.zeros_like(one)
         self._turn = torch.cat((torch.cat((none, one), 1), torch.cat((-one, none), 1)))  # x @ turn = (-x2, x1)
