@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PAGES := README.md kernels/README.md kernels/hip_attention/reference.py
+PAGES := README.md CONTRIBUTING.md kernels/hip_attention/config.py kernels/hip_attention/reference.py
 
 .PHONY: setup demo test check format
 
@@ -13,10 +13,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup  ## Read this project's own pages in one prompt, then summarize them and answer questions.
+# Reads this project's own pages in one prompt, with the embedded model.
+demo: setup
 	$(BIN)/hip summarize --dry-run $(PAGES)
-	$(BIN)/hip summarize --verbose --length short $(PAGES)
-	$(BIN)/hip ask --verbose -q "What is this tool called?" -q "What does reference.py do?" $(PAGES)
+	$(BIN)/hip summarize --verbose --length short --max-tokens 128 $(PAGES)
+	$(BIN)/hip ask --verbose --max-tokens 96 -q "What is this tool for?" -q "What is a key block?" $(PAGES)
 
 test: setup
 	$(BIN)/python -m pytest -q

@@ -13,6 +13,7 @@ from transformers.generation.logits_process import LogitsProcessorList, Temperat
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, FinishReason, PrefillProgress, Token
+from hipcli.loops import repeats
 from hipcli.packing import pack_linear_layers
 
 CHUNK_CPU = 2048
@@ -84,20 +85,23 @@ class Engine:
             text = TextStream(self._tokenizer)
             choose = Chooser(self._sampling, self._model.device)
             finish: FinishReason = "length"
-            produced = 0
-            while produced < max_tokens:
+            produced: list[int] = []
+            while len(produced) < max_tokens:
                 token = choose(logits)
                 if token in self._stop:
                     finish = "stop"
                     break
-                produced += 1
+                produced.append(token)
                 if piece := text.push(token):
                     yield Token(piece)
-                if produced < max_tokens:
+                if repeats(produced):
+                    finish = "repetition"
+                    break
+                if len(produced) < max_tokens:
                     logits = self._forward([token])
             if piece := text.flush():
                 yield Token(piece)
-            yield Done(finish, len(ids), produced, prefilled - begin, time.perf_counter() - prefilled)
+            yield Done(finish, len(ids), len(produced), prefilled - begin, time.perf_counter() - prefilled)
         finally:
             self._cache.truncate(prefix)
             self._length = prefix

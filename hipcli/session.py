@@ -173,6 +173,8 @@ def _answer_one(task: Task, reading: Reading, model: runtime.Runtime, output: re
             done = _follow(reader.answer(suffix, settings.max_tokens), writer, update)
         if done.finish_reason == "length":
             render.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
+        elif done.finish_reason == "repetition":
+            render.warn("the answer was stopped because it repeats itself; a bigger --model should not")
         result.answers.append(
             Answer(question, reading.document, writer.text, done.finish_reason, done.completion_tokens)
         )

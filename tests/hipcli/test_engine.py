@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from hipcli.engine import Chooser, Engine, Sampling, TextStream
 from hipcli.errors import HipError
 from hipcli.events import Done, PrefillProgress, Token
+from hipcli.loops import repeats
 from hipcli.packing import PackedLinear, pack_linear_layers
 
 SPARSE = HipConfig(top_k=32, block_q=8, block_k=4, sink=8, window=16, min_context=0, dense_layers=1, refresh_interval=3)
@@ -176,3 +177,22 @@ def test_float32_layers_are_left_alone() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(8, 8))
     pack_linear_layers(model)
     assert type(model[0]) is torch.nn.Linear
+
+
+def test_a_passage_said_four_times_is_a_loop() -> None:
+    story = list(range(1000))
+    passage = [7, 8, 9] * 10
+    assert repeats([*story, *passage * 4])
+    assert repeats([*story, *[5] * 96])
+    assert not repeats([*story, *[5] * 95])
+    assert not repeats([*story, *story[:60] * 3])
+    assert not repeats([*passage * 4, 1])
+    assert not repeats([])
+
+
+def test_an_answer_that_loops_is_stopped(model) -> None:
+    made = engine(model)
+    list(made.read(DOCUMENT))
+    torch.nn.init.zeros_(model.lm_head.weight)
+    done = list(made.answer(QUESTION, 200))[-1]
+    assert (done.finish_reason, done.completion_tokens) == ("repetition", 96)
