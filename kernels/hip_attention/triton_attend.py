@@ -39,21 +39,26 @@ def attend(
     tile = min(128 if row_bytes <= 256 else 64, max(16, triton.next_power_of_2(block_q)))
     tiles = triton.cdiv(block_q, tile)
     if tile == 128:
-        settings = dict(CHUNK=64, num_warps=8, num_stages=3)
+        settings = dict(CHUNK=64, NARROW=32, num_warps=8, num_stages=3)
     else:
-        settings = dict(CHUNK=32, num_warps=4, num_stages=4 if row_bytes <= 256 else 2)
+        settings = dict(CHUNK=32, NARROW=32, num_warps=4, num_stages=4 if row_bytes <= 256 else 2)
     if query.is_cuda and not torch.version.hip and row_bytes <= 256:
         settings["maxnreg"] = 128  # two programs of 8 warps, or four of 4, on a multiprocessor of sm_80 and later
     far = max(x.stride(2) * length_k for x in (key, value)) >= 1 << 31
-    _attend[(heads * count * tiles, batch)](
-        query, key, value, output, query if blocks is None else blocks,
-        begin // block_q, begin, length_k, length_k - length_q, count, scale * 1.4426950408889634,
-        *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *output.stride()[:3],
-        HEADS=heads, GROUP=heads // key.shape[1], BLOCK_Q=block_q, BLOCK_K=block_k, SELECTED=selected, SINK=sink,
-        WINDOW=window, TILE=tile, TILES=tiles, INDEX=tl.int64 if far else tl.int32,
-        SIZE=dim, WIDTH=triton.next_power_of_2(dim), SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v),
-        PRECISION=precision(query), **settings,
-    )  # fmt: skip
+    grid = (heads * count * tiles, batch)
+    # Weights beyond 65504 do not fit float16, so there every tile needs care.
+    careful = query.dtype == torch.float16
+    flags = torch.empty(grid[::-1], dtype=torch.int32, device=query.device) if not careful else query
+    for care in (True,) if careful else (False, True):
+        _attend[grid](
+            query, key, value, output, query if blocks is None else blocks, flags,
+            begin // block_q, begin, length_k, length_k - length_q, count, scale * 1.4426950408889634,
+            *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *output.stride()[:3],
+            HEADS=heads, GROUP=heads // key.shape[1], BLOCK_Q=block_q, BLOCK_K=block_k, SELECTED=selected, SINK=sink,
+            WINDOW=window, TILE=tile, TILES=tiles, INDEX=tl.int64 if far else tl.int32,
+            SIZE=dim, WIDTH=triton.next_power_of_2(dim), SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v),
+            PRECISION=precision(query), CAREFUL=care, FLAGGED=care and not careful, **settings,
+        )  # fmt: skip
 
 
 @triton.jit
@@ -75,20 +80,28 @@ def _load_rows(at, dim, SIZE: tl.constexpr, WIDTH: tl.constexpr):
 
 @triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks"])
 def _attend(
-    query, key, value, output, chosen, first_block, begin, length_k, offset, blocks, scale,
+    query, key, value, output, chosen, flags, first_block, begin, length_k, offset, blocks, scale,
     sqb, sqh, sqt, skb, skh, skt, svb, svh, svt, sob, soh, sot,
     HEADS: tl.constexpr, GROUP: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SELECTED: tl.constexpr,
     SINK: tl.constexpr, WINDOW: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, CHUNK: tl.constexpr,
-    INDEX: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, SIZE_V: tl.constexpr,
+    NARROW: tl.constexpr, INDEX: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, SIZE_V: tl.constexpr,
     WIDTH_V: tl.constexpr, PRECISION: tl.constexpr,
+    CAREFUL: tl.constexpr, FLAGGED: tl.constexpr,
 ):  # fmt: skip
     """One tile of rows of one query block and head. Heads of a KV group run beside each other and share its keys.
 
-    Chunks of keys that all rows see come first (selected blocks away from the window, sink, middle of the window),
-    then those some rows may not see: selected blocks at the window's edge, the window's first and last keys.
+    Chunks of keys that some rows may not see come first: selected blocks at the window's edge, the window's first and
+    last keys. Then come those that all rows see: selected blocks away from the window, sink, middle of the window.
+    There the running maximum is no longer raised, which saves a third of the work between two products: weights may
+    exceed 1, and floating point does not mind. Should they exceed 1e30, the tile is flagged and left to a second
+    launch, which is CAREFUL: it passes over tiles that have no flag.
     """
     batch = tl.program_id(1).to(tl.int64)
     job = tl.program_id(0)
+    flag = flags + batch * tl.num_programs(0) + job
+    if FLAGGED:  # noqa: SIM102
+        if tl.load(flag) == 0:
+            return
     index = job // (GROUP * TILES) % blocks
     head = (job // (GROUP * TILES) // blocks * GROUP + job % GROUP).to(tl.int64)
     first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
@@ -113,26 +126,17 @@ def _attend(
     GATHERED: tl.constexpr = SELECTED * BLOCK_K
     EDGE: tl.constexpr = ((BLOCK_Q - 1) // BLOCK_K + 2) * BLOCK_K
     FREE: tl.constexpr = (GATHERED - EDGE if GATHERED > EDGE else 0) // CHUNK
-    LATE: tl.constexpr = (GATHERED - FREE * CHUNK + CHUNK - 1) // CHUNK
-    OLDEST: tl.constexpr = (TILE + CHUNK - 1) // CHUNK
+    LATE: tl.constexpr = (GATHERED - FREE * CHUNK + NARROW - 1) // NARROW
+    OLDEST: tl.constexpr = (TILE + NARROW - 1) // NARROW
     SINKS: tl.constexpr = SINK // CHUNK
-    REST: tl.constexpr = (SINK % CHUNK + CHUNK - 1) // CHUNK
+    REST: tl.constexpr = (SINK % CHUNK + NARROW - 1) // NARROW
     low = tl.maximum(SINK, first - WINDOW)
-    middle = tl.maximum(0, first - (low + OLDEST * CHUNK)) // CHUNK
-    newest = low + (OLDEST + middle) * CHUNK
-    for c in range(0, FREE + SINKS + middle):
-        token = tl.where(c < FREE + SINKS, (c - FREE) * CHUNK, low + (OLDEST + c - FREE - SINKS) * CHUNK) + n
-        if FREE > 0:
-            u = c * CHUNK + n
-            block = tl.load(chosen + u // BLOCK_K, mask=n < (FREE - c) * CHUNK, other=0)
-            token = tl.where(c < FREE, block * BLOCK_K + u % BLOCK_K, token)
-        token = token.to(INDEX)[:, None]
-        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
-        v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
-        logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)
-        total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
+    inner = low + OLDEST * NARROW
+    middle = tl.maximum(0, first - inner) // CHUNK
+    newest = inner + middle * CHUNK
+    m = tl.arange(0, NARROW)
     for c in range(0, LATE):
-        u = (FREE + c) * CHUNK + n
+        u = FREE * CHUNK + c * NARROW + m
         block = tl.load(chosen + u // BLOCK_K, mask=u < GATHERED, other=(1 << 30) // BLOCK_K)
         token = block * BLOCK_K + u % BLOCK_K
         seen = position[:, None] >= (token + WINDOW)[None, :]
@@ -141,13 +145,13 @@ def _attend(
         v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
         logits = tl.where(seen, tl.dot(q, tl.trans(k), input_precision=PRECISION), float("-inf"))
         total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
-    for c in tl.range(0, REST + OLDEST + tl.maximum(0, tl.cdiv(last + 1 - newest, CHUNK)), num_stages=2):
+    for c in tl.range(0, REST + OLDEST + tl.maximum(0, tl.cdiv(last + 1 - newest, NARROW)), num_stages=2):
         w = c - REST
-        token = tl.where(w < OLDEST, low + w * CHUNK, newest + (w - OLDEST) * CHUNK) + n
+        token = tl.where(w < OLDEST, low + w * NARROW, newest + (w - OLDEST) * NARROW) + m
         since = token
         span = WINDOW
         if REST > 0:
-            rest = SINKS * CHUNK + n
+            rest = SINKS * CHUNK + c * NARROW + m
             token = tl.where(w < 0, rest, token)
             since = tl.where(w < 0, tl.where(rest < SINK, 0, 1 << 30), since)
             span = tl.where(w < 0, 1 << 30, WINDOW)
@@ -157,6 +161,24 @@ def _attend(
         v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
         logits = tl.where(seen, tl.dot(q, tl.trans(k), input_precision=PRECISION), float("-inf"))
         total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
+    for c in range(0, FREE + SINKS + middle):
+        token = tl.where(c < FREE + SINKS, (c - FREE) * CHUNK, inner + (c - FREE - SINKS) * CHUNK) + n
+        if FREE > 0:
+            u = c * CHUNK + n
+            block = tl.load(chosen + u // BLOCK_K, mask=n < (FREE - c) * CHUNK, other=0)
+            token = tl.where(c < FREE, block * BLOCK_K + u % BLOCK_K, token)
+        token = token.to(INDEX)[:, None]
+        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
+        v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
+        logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+        if CAREFUL:
+            total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
+        else:
+            p = tl.math.exp2(logits * scale - peak[:, None])
+            weight += tl.sum(p, 1)
+            total = tl.dot(p.to(v.dtype), v, total, input_precision=PRECISION)
+    if not CAREFUL:
+        tl.store(flag, (tl.max(weight, 0) > 1.0e30).to(tl.int32))
     total /= tl.where(weight > 0, weight, 1.0)[:, None]
     rows = output + batch * sob + head * soh + (position - offset).to(tl.int64)[:, None] * sot + dim_v[None, :]
     tl.store(rows, total.to(output.dtype.element_ty), mask=here[:, None] & (dim_v < SIZE_V)[None, :])

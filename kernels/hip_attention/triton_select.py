@@ -15,7 +15,7 @@ from torch import Tensor
 from hip_attention.config import HipConfig
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
-DENSE_NODES = 512  # levels of at most this many nodes are scored for everybody
+DENSE_LEVEL = 8  # levels of at most so many times the budget of nodes are scored for everybody
 SCORED_ROWS = 128  # query rows, and nodes, that a program of the dense product holds where rows take 256 bytes
 RANKED_SLOTS = 64  # larger budgets are found by sorting, smaller ones by counting what is better
 
@@ -28,14 +28,14 @@ def select(
     config: HipConfig,
     summaries: TreeSummaries | None,
     key: Tensor | None,
-    dense_nodes: int = DENSE_NODES,
+    dense_nodes: int | None = None,
 ) -> Tensor:
     """Choose key blocks for the `blocks` query blocks from position `begin` on.
 
     query [B, Hq, Tq, D] stands at the end of `length_k` keys, and each of its query blocks has more to search than it
     may select. `summaries` serve the selector "summary", `key` [B, Hkv, >= Tk, D] the representative ones. Levels of
-    at most `dense_nodes` nodes are scored for all query blocks at once. Returns int32
-    [B, Hq, blocks, selected_blocks], ascending.
+    at most `dense_nodes` nodes are scored for all query blocks at once. Returns int32 [B, Hq, blocks, selected_blocks],
+    ascending.
     """
     batch, heads, length_q, dim = query.shape
     budget = config.selected_blocks
@@ -59,6 +59,7 @@ def select(
     tree = summaries.nodes.data
     group = heads // tree.shape[1]
     strides = (*query.stride()[:3], *tree.stride()[:2])
+    dense_nodes = min(2048, DENSE_LEVEL * slots) if dense_nodes is None else dense_nodes
     base = max(0, (summaries.leaves - 1).bit_length() - dense_nodes.bit_length() + 1)
     width = 2 * triton.cdiv(summaries.leaves + 1, 1 << base)
     scores = torch.empty(batch, heads, blocks, max(width, 2 * slots), dtype=torch.float32, device=query.device)
@@ -83,7 +84,7 @@ def select(
         _score_children[(blocks, heads, batch)](
             query, tree, nodes, scores, *where, level, scores.stride(2), *strides,
             GROUP=group, SLOTS=slots, ROWS=rows, NODES=min(room, 2 * slots),
-            num_warps=8 if rows > 16 else 4, num_stages=2, **geometry,
+            num_warps=8 if rows > 16 else 4, num_stages=1, **geometry,
         )  # fmt: skip
         _keep_children[(triton.cdiv(pairs, few),)](
             scores, nodes, chosen, pairs, *where, level, scores.stride(2), PAIRS=few, num_warps=1, **search

@@ -156,7 +156,7 @@ def test_tiles_of_a_large_query_block() -> None:
 def test_large_scores_do_not_overflow_and_later_keys_do_not_leak() -> None:
     query, key, value = tensors(length_q=150, length_k=150)
     before = run(60 * query, key, value, SMALL, 1.0)
-    assert before.isfinite().all()
+    torch.testing.assert_close(before, reference.attention(60 * query, key, value, SMALL, 1.0), atol=1e-4, rtol=1e-4)
     key[:, :, 100:], value[:, :, 100:] = 9.0, float("nan")
     assert torch.equal(before[:, :, :96], run(60 * query, key, value, SMALL, 1.0)[:, :, :96])
 
