@@ -41,6 +41,7 @@ class Row:
     density: share of causal keys attended to. tflops: rate of the products that attention over those keys takes.
     select: part of the time that summaries and selection take. error: relative to attention in fp32 over the same
     keys; error_dense: over all keys; both on sampled rows. found: share of planted segments that were selected.
+    memory: largest use beyond query, key, value and output, as a share of the keys' bytes.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Row:
     error: float | None = None
     error_dense: float | None = None
     found: float | None = None
+    memory: float | None = None
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -65,6 +67,7 @@ def configs(top_k: tuple[int, ...], base: HipConfig) -> dict[str, HipConfig]:
     for count in top_k:
         found[f"hip k={count}"] = replace(base, top_k=count)
         found[f"hip k={count} block_q=128"] = replace(base, top_k=count, block_q=128)
+    found[f"hip k={top_k[0]} block_q=128 query_stride=8"] = replace(base, top_k=top_k[0], block_q=128, query_stride=8)
     found[f"representative k={top_k[0]}"] = replace(base, top_k=top_k[0], selector="representative")
     return found
 
@@ -130,7 +133,10 @@ def prefill_rows(lengths: tuple[int, ...], kinds: tuple[str, ...], methods: dict
                         rate = 4 * shape.heads * shape.dim * pairs / time / 1e9
                         yield Row("prefill", length, kind, name, time, rate, 1.0)
             for name, config in methods.items():
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
                 output = attention(query, key, value, config)
+                peak = torch.cuda.max_memory_allocated() - before - output.nbytes
                 time = milliseconds(partial(attention, query, key, value, config))
                 chosen = milliseconds(partial(_select_all, query, key, config), 3)
                 attended = attended_keys(length, config)
@@ -138,7 +144,8 @@ def prefill_rows(lengths: tuple[int, ...], kinds: tuple[str, ...], methods: dict
                 same, dense = _errors(query, key, value, output, config)
                 found = _found(query, key, config) if kind == "planted" else None
                 density = attended / pairs
-                yield Row("prefill", length, kind, name, time, rate, density, chosen, same, dense, found)
+                memory = peak / key.nbytes
+                yield Row("prefill", length, kind, name, time, rate, density, chosen, same, dense, found, memory)
                 del output
 
 

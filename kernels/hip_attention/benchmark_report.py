@@ -54,6 +54,7 @@ def table(rows: Sequence[Row]) -> str:
             cells += [_number(None if row.density is None else 100 * row.density, 2)]
             cells += [_number(None if row.select is None else row.select * scale, 2), _number(row.error, 4)]
             cells += [_number(row.error_dense, 3), _number(row.found, 2)]
+            cells += [_number(None if row.memory is None else 100 * row.memory, 1)]
             if kind != "prefill":
                 cells = [cells[0], *cells[2:4], *([cells[6]] if kind == "decode" else [])]
             parts.append("| " + " | ".join(cells) + " |")
