@@ -1,35 +1,50 @@
 """Exact causal attention of queries that stand at the end of the keys."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 
 ROWS = 512
+TILE = 2048
 FLASH = "_scaled_dot_product_flash_attention_for_cpu"
 
 
 def dense_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """query [B, Hq, Tq, D], key and value [B, Hkv, Tk, D] with Tq <= Tk; returns [B, Hq, Tq, D].
 
-    Peak memory beyond the output is O(Tk): on a CPU a mask of 512 rows at a time.
+    Peak memory beyond the output is O(Tk). On a CPU a row's result does not depend on the rows beside it, bit for bit,
+    so that a prompt can be read in any chunks.
     """
     length_q, length_k = query.shape[2], key.shape[2]
     if length_q == 1:
         return _single(query, key, value, scale)
+    if query.device.type == "cpu" and hasattr(torch.ops.aten, FLASH):
+        return _tiled(query, key, value, scale)
     if length_q == length_k:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
     if query.is_cuda:
         causal = causal_lower_right(length_q, length_k)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=causal, scale=scale, enable_gqa=True)
-    if query.device.type == "cpu" and hasattr(torch.ops.aten, FLASH):
-        return _merged(query, key, value, scale)
+    return _masked(query, key, value, scale)
+
+
+def _single(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """One query row: the heads of a KV group become rows, which reads every key once and not once a head."""
+    grouped = query.view(query.shape[0], key.shape[1], -1, query.shape[-1])
+    return F.scaled_dot_product_attention(grouped, key, value, scale=scale).view(*query.shape[:3], value.shape[-1])
+
+
+def _masked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """With an explicit mask, a few hundred rows at a time."""
+    length_q, length_k = query.shape[2], key.shape[2]
     output = query.new_empty(*query.shape[:3], value.shape[-1])
     for start in range(0, length_q, ROWS):
         stop = min(start + ROWS, length_q)
-        rows, seen = stop - start, length_k - length_q + stop
-        mask = query.new_zeros(rows, seen)
-        mask[:, seen - rows :].fill_(float("-inf")).triu_(1)
+        seen = length_k - length_q + stop
+        mask = _causal_mask(query, stop - start, seen)
         part, keys, values = query[:, :, start:stop], key[:, :, :seen], value[:, :, :seen]
         output[:, :, start:stop] = F.scaled_dot_product_attention(
             part, keys, values, attn_mask=mask, scale=scale, enable_gqa=True
@@ -37,24 +52,41 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> 
     return output
 
 
-def _merged(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Attention to the past and to the queries' own keys apart, weighed by the sums of their exponentials.
+def _tiled(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Tiles of rows at absolute multiples of TILE, each attending to its past without a mask and to its own tile."""
+    length_q, length_k = query.shape[2], key.shape[2]
+    offset, start = length_k - length_q, 0
+    output = query.new_empty(*query.shape[:3], value.shape[-1])
+    while start < length_q:
+        past = (offset + start) // TILE * TILE
+        stop = min(length_q, past + TILE - offset)
+        seen = offset + stop
+        part = _tile(query[:, :, start:stop], key[:, :, :seen], value[:, :, :seen], past, scale)
+        output[:, :, start:stop] = part
+        start = stop
+    return output
 
-    Without a mask the CPU kernel is a quarter faster, and half of the last square is never computed. To the past the
-    heads of a KV group are rows of one problem.
+
+def _tile(query: Tensor, key: Tensor, value: Tensor, past: int, scale: float) -> Tensor:
+    """Attention to keys before `past` and from there on apart, weighed by the sums of their exponentials.
+
+    The CPU kernel is a quarter faster without a mask. To the past the heads of a KV group are rows of one problem.
     """
-    batch, heads, length_q, dim = query.shape
-    heads_k, past = key.shape[1], key.shape[2] - length_q
     flash = getattr(torch.ops.aten, FLASH)
-    grouped = query.reshape(batch, heads_k, -1, dim)
+    batch, heads, rows, dim = query.shape
+    own_key, own_value = (x[:, :, past:].repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
+    mask = None if own_key.shape[2] == rows else _causal_mask(query, rows, own_key.shape[2])
+    own, own_sum = flash(query, own_key, own_value, is_causal=mask is None, attn_mask=mask, scale=scale)
+    if past == 0:
+        return torch.as_tensor(own)
+    grouped = query.reshape(batch, key.shape[1], -1, dim)
     old, old_sum = flash(grouped, key[:, :, :past], value[:, :, :past], scale=scale)
-    own_key, own_value = (x[:, :, past:].repeat_interleave(heads // heads_k, 1) for x in (key, value))
-    own, own_sum = flash(query, own_key, own_value, is_causal=True, scale=scale)
     share = torch.sigmoid(old_sum.reshape(own_sum.shape) - own_sum)
     return torch.lerp(own, old.reshape(own.shape), share[..., None].to(own.dtype))
 
 
-def _single(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """One query row: the heads of a KV group become rows, which reads every key once and not once a head."""
-    grouped = query.view(query.shape[0], key.shape[1], -1, query.shape[-1])
-    return F.scaled_dot_product_attention(grouped, key, value, scale=scale).view(*query.shape[:3], value.shape[-1])
+def _causal_mask(like: Tensor, rows: int, length: int) -> Tensor:
+    """Additive mask [rows, length] of rows that stand at the end of `length` keys."""
+    mask = like.new_zeros(rows, length)
+    mask[:, length - rows :].fill_(-math.inf).triu_(1)
+    return mask

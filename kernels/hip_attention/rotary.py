@@ -12,7 +12,7 @@ class Rotary:
     """Rotates queries and keys whose first half of dimensions pairs with the second half (Llama's layout).
 
     `tables` maps positions int64 [1, T] to cosine and sine [1, T, D] in fp32, attention scaling included: a model's
-    own rotary module, which keeps every RoPE variant exact.
+    own rotary module, which keeps every RoPE variant exact. Results are bit-equal to transformers' own rotation.
     """
 
     def __init__(self, tables: Tables, capacity: int = 0) -> None:
@@ -47,7 +47,7 @@ class Rotary:
 
     def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
         # A product with a signed permutation is exact, and far faster than moving half rows about.
-        return torch.mul(x, cosine, out=out).addcmul_(x @ self._turn, sine)
+        return torch.mul(x, cosine, out=out).add_((x @ self._turn).mul_(sine))
 
     def _cover(self, length: int, like: Tensor) -> None:
         present = self._cosine
