@@ -71,12 +71,12 @@ class DecodeState:
             scale * 1.4426950408889634, *query.stride()[:2], *key.stride()[:3], *value.stride()[:3],
             GROUP=heads // key.shape[1], SELECTED=config.selected_blocks, BLOCK_K=config.block_k, SINK=config.sink,
             WINDOW=config.window, SPLITS=splits, CHUNK=CHUNK, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
-            SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, num_warps=4,
+            SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, num_warps=2,
         )  # fmt: skip
         _merge_splits[(heads, batch)](
             self._totals, self._norms, output, *output.stride()[:2],
             SPLITS=splits, SLOTS=triton.next_power_of_2(splits), SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v),
-            num_warps=4,
+            num_warps=1,
         )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chos
         query, tree, chosen, length, *query.stride()[:2], *tree.stride()[:2],
         GROUP=heads // tree.shape[1], BUDGET=config.selected_blocks, SLOTS=slots, SORTED=slots > RANKED_SLOTS,
         BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
-        num_warps=8,
+        num_warps=16,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hip_attention.triton_attend import attend
 from hip_attention.triton_select import select
 from hip_attention.triton_summaries import TreeSummaries
 
-PAIRS = 1 << 15  # query blocks times heads at a time: bounds the memory for scores and masks
+PAIRS = 1 << 13  # query blocks times heads at a time: bounds the memory for scores and masks
 
 
 def prefill(
