@@ -84,6 +84,10 @@ def sliding_attention(
     length_q, length_k = query.shape[2], key.shape[2]
     if length_k <= window:
         return dense_attention(query, key, value, scale)
+    if uses_triton(config, query.device):
+        from hip_attention import triton_prefill
+
+        return triton_prefill.sliding(query, key, value, window, config, scale)
     seen = min(length_k, length_q + window - 1)
     start = (length_k - seen) // config.block_k * config.block_k
     padding = -(length_k - start) % config.block_k

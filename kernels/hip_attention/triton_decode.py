@@ -41,12 +41,13 @@ class DecodeState:
         self.refreshed.copy_(self.length)
         if not self.config.top_k:
             return
-        if self.config.selector == "summary":
-            assert isinstance(summaries, TreeSummaries)
-            descend(query, summaries.nodes.data, self.length, self.config, self.blocks)
-        else:
-            assert key is not None
-            search_one(query, key, self.length, self.config, self.blocks)
+        with torch.cuda.device_of(query):
+            if self.config.selector == "summary":
+                assert isinstance(summaries, TreeSummaries)
+                descend(query, summaries.nodes.data, self.length, self.config, self.blocks)
+            else:
+                assert key is not None
+                search_one(query, key, self.length, self.config, self.blocks)
 
     def attend(
         self,
@@ -66,18 +67,19 @@ class DecodeState:
         batch, heads, splits, dim_v = self._totals.shape
         dim = query.shape[3]
         cosine, sine = tables if tables is not None else (query, query)
-        _attend_split[(splits, heads, batch)](
-            query, key, value, self.blocks, self._totals, self._norms, self.length, self.refreshed, cosine, sine,
-            scale * 1.4426950408889634, *query.stride()[:2], *key.stride()[:3], *value.stride()[:3],
-            GROUP=heads // key.shape[1], SELECTED=config.selected_blocks, BLOCK_K=config.block_k, SINK=config.sink,
-            WINDOW=config.window, SPLITS=splits, CHUNK=CHUNK, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
-            SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, num_warps=2,
-        )  # fmt: skip
-        _merge_splits[(heads, batch)](
-            self._totals, self._norms, output, *output.stride()[:2],
-            SPLITS=splits, SLOTS=triton.next_power_of_2(splits), SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v),
-            num_warps=1,
-        )  # fmt: skip
+        with torch.cuda.device_of(query):
+            _attend_split[(splits, heads, batch)](
+                query, key, value, self.blocks, self._totals, self._norms, self.length, self.refreshed, cosine, sine,
+                scale * 1.4426950408889634, *query.stride()[:2], *key.stride()[:3], *value.stride()[:3],
+                GROUP=heads // key.shape[1], SELECTED=config.selected_blocks, BLOCK_K=config.block_k, SINK=config.sink,
+                WINDOW=config.window, SPLITS=splits, CHUNK=CHUNK, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
+                SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, num_warps=2,
+            )  # fmt: skip
+            _merge_splits[(heads, batch)](
+                self._totals, self._norms, output, *output.stride()[:2],
+                SPLITS=splits, SLOTS=triton.next_power_of_2(splits), SIZE_V=dim_v,
+                WIDTH_V=triton.next_power_of_2(dim_v), num_warps=1,
+            )  # fmt: skip
 
 
 def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chosen: Tensor) -> None:

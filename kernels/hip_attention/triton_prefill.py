@@ -1,5 +1,6 @@
 """Prefill with the Triton kernels: select, then attend, a bounded number of query blocks at a time."""
 
+import torch
 from torch import Tensor
 
 from hip_attention.backend import Summaries
@@ -32,11 +33,27 @@ def prefill(
     first = length_k - length_q + start
     stop = -(-length_k // block_q)
     together = max(1, PAIRS // (query.shape[0] * query.shape[1]))
-    for block in range(first // block_q, stop, together):
-        begin = max(first, block * block_q)
-        count = min(together, stop - block)
-        blocks = select(query, begin, count, length_k, config, summaries, key) if config.top_k else None
+    with torch.cuda.device_of(query):
+        for block in range(first // block_q, stop, together):
+            begin = max(first, block * block_q)
+            count = min(together, stop - block)
+            blocks = select(query, begin, count, length_k, config, summaries, key) if config.top_k else None
+            attend(
+                query, key, value, blocks, begin, count, length_k, output, scale=scale,
+                sink=config.sink, window=config.window, block_q=block_q, block_k=config.block_k,
+            )  # fmt: skip
+
+
+def sliding(query: Tensor, key: Tensor, value: Tensor, window: int, config: HipConfig, scale: float) -> Tensor:
+    """As `attention.sliding_attention`."""
+    query, key, value = (x if x.stride(3) == 1 else x.contiguous() for x in (query, key, value))
+    length_q, length_k = query.shape[2], key.shape[2]
+    begin = length_k - length_q
+    count = -(-length_k // config.block_q) - begin // config.block_q
+    output = query.new_empty(*query.shape[:3], value.shape[3])
+    with torch.cuda.device_of(query):
         attend(
-            query, key, value, blocks, begin, count, length_k, output, scale=scale,
-            sink=config.sink, window=config.window, block_q=block_q, block_k=config.block_k,
+            query, key, value, None, begin, count, length_k, output, scale=scale,
+            sink=0, window=window, block_q=config.block_q, block_k=config.block_k,
         )  # fmt: skip
+    return output

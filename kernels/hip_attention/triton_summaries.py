@@ -43,14 +43,17 @@ class TreeSummaries:
         shared = dict(SIZE=dim, WIDTH=triton.next_power_of_2(dim), TILE=LEAVES, num_warps=4)
         strides = (tree.stride(0), tree.stride(1))
         keys = keys if keys.stride(3) == 1 else keys.contiguous()
-        _leaves[(triton.cdiv(new, LEAVES), heads, batch)](
-            keys, tree, begin, stop, *keys.stride()[:3], *strides, BLOCK_K=self.block_k, **shared
-        )
-        level = 1
-        while stop >> level > begin >> level:
-            first, last = begin >> level, stop >> level
-            _parents[(triton.cdiv(last - first, LEAVES), heads, batch)](tree, first, last, level, *strides, **shared)
-            level += 1
+        with torch.cuda.device_of(keys):
+            _leaves[(triton.cdiv(new, LEAVES), heads, batch)](
+                keys, tree, begin, stop, *keys.stride()[:3], *strides, BLOCK_K=self.block_k, **shared
+            )
+            level = 1
+            while stop >> level > begin >> level:
+                first, last = begin >> level, stop >> level
+                _parents[(triton.cdiv(last - first, LEAVES), heads, batch)](
+                    tree, first, last, level, *strides, **shared
+                )
+                level += 1
         self.leaves = stop
         self.nodes.length = 2 * stop
 
@@ -62,11 +65,12 @@ class TreeSummaries:
         """
         batch, heads, _, dim = keys.shape
         tree = self.nodes.data
-        _grow[(heads, batch)](
-            keys, tree, length, covered, *keys.stride()[:3], *tree.stride()[:2],
-            BLOCK_K=self.block_k, ROWS=triton.next_power_of_2(self.block_k), SINK=self.sink,
-            SIZE=dim, WIDTH=triton.next_power_of_2(dim), num_warps=1,
-        )  # fmt: skip
+        with torch.cuda.device_of(keys):
+            _grow[(heads, batch)](
+                keys, tree, length, covered, *keys.stride()[:3], *tree.stride()[:2],
+                BLOCK_K=self.block_k, ROWS=triton.next_power_of_2(self.block_k), SINK=self.sink,
+                SIZE=dim, WIDTH=triton.next_power_of_2(dim), num_warps=1,
+            )  # fmt: skip
 
     def truncate(self, length: int) -> None:
         """Forget every node that holds a key at or beyond position `length`."""

@@ -19,7 +19,7 @@ else:
     pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 from hip_attention import reference  # noqa: E402
-from hip_attention.attention import attention  # noqa: E402
+from hip_attention.attention import attention, sliding_attention  # noqa: E402
 from hip_attention.config import HipConfig, Selector  # noqa: E402
 from hip_attention.geometry import sparse_start  # noqa: E402
 
@@ -121,6 +121,17 @@ def test_blocks_equal_reference_wherever_dense_scoring_ends(shape: dict, dense_n
         query.to(DEVICE), begin, count, length_k, config, summarised(key, config), None, dense_nodes=dense_nodes
     )
     assert torch.equal(found.cpu().long(), reference.select(query, key, config)[:, :, -count:])
+
+
+@pytest.mark.parametrize("shape,window", [(SHAPES[0], 7), (SHAPES[1], 64), (SHAPES[3], 1), (SHAPES[5], 33)])
+def test_sliding_attention(shape: object, window: int) -> None:
+    query, key, value = tensors(**shape.values[0])  # type: ignore[attr-defined]
+    position = torch.arange(key.shape[2] - query.shape[2], key.shape[2])[:, None]
+    columns = torch.arange(key.shape[2])
+    mask = (columns <= position) & (columns > position - window)
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
+    out = sliding_attention(query.to(DEVICE), key.to(DEVICE), value.to(DEVICE), window, SMALL, 0.25).cpu()
+    torch.testing.assert_close(out, expected, atol=5e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dim", [64, 80, 96, 128, 256])
