@@ -1,0 +1,93 @@
+"""Do the Triton kernels select as well as the torch backend on a real model's queries and keys?
+
+python bench/attention_recall.py TEXT [TOKENS [MODEL]]; without a GPU set TRITON_INTERPRET=1.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import load, save, tokens
+from hip_attention import torch_select
+from hip_attention.config import HipConfig
+from hip_attention.geometry import Slab
+from hip_attention.summaries import KeySummaries
+from hip_attention.triton_select import select
+from hip_attention.triton_summaries import TreeSummaries
+from torch import Tensor
+from transformers import AttentionInterface
+
+BLOCKS = 4
+
+
+def capture(model: Any, ids: list[int], layers: list[int]) -> dict[int, tuple[Tensor, Tensor]]:
+    """Queries and keys [1, H, T, D], rotated, that the attention of some layers is given."""
+    found = {}
+    dense = AttentionInterface()["sdpa"]
+
+    def spy(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
+        if module.layer_idx in layers:
+            found[module.layer_idx] = (query.float(), key.float())
+        return dense(module, query, key, value, None, **options)
+
+    AttentionInterface.register("spy", spy)
+    model.set_attn_implementation("spy")
+    with torch.no_grad():
+        model(torch.tensor([ids], device=model.device), logits_to_keep=1, use_cache=False)
+    return found
+
+
+def mass(query: Tensor, key: Tensor, chosen: Tensor, config: HipConfig) -> float:
+    """Attention mass on the selected blocks, as a share of that on the best top_k searchable keys of every row."""
+    length, group = key.shape[2], query.shape[1] // key.shape[1]
+    shares = []
+    for i in range(chosen.shape[2]):
+        first = length - (chosen.shape[2] - i) * config.block_q
+        rows = query[0, :, first : first + config.block_q]
+        stop = first + config.block_q - config.window
+        keys = key[0, :, config.sink : stop].repeat_interleave(group, 0)
+        weights = (rows @ keys.transpose(1, 2) * query.shape[3] ** -0.5).softmax(2)
+        best = weights.topk(config.top_k, 2).values.sum(2)
+        blocks = torch.arange(config.sink, stop, device=key.device) // config.block_k
+        seen = (blocks[None, :, None] == chosen[0, :, i, None].long()).any(2)
+        shares.append(((weights * seen[:, None]).sum(2) / best).mean().item())
+    return sum(shares) / len(shares)
+
+
+def main(text: Path, count: int, name: str | None) -> None:
+    model, tokenizer = load(name, attention="sdpa")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    config = HipConfig(top_k=512, min_context=0, backend="triton")
+    depth = model.config.num_hidden_layers
+    count -= count % config.block_q
+    rows = []
+    for layer, (query, key) in capture(model, tokens(tokenizer, text, count), [depth // 3, 2 * depth // 3]).items():
+        begin = count - BLOCKS * config.block_q
+        tail = query[:, :, begin:].contiguous()
+        flat, tree = KeySummaries(config.sink, config.block_k), TreeSummaries(config.sink, config.block_k)
+        for summaries in (flat, tree):
+            summaries.extend(key[:, :, config.sink :])
+        slab = Slab(0, begin, config.block_q, BLOCKS)
+        expected = torch_select.select(tail, slab, config, flat, None)
+        found = select(tail, begin, BLOCKS, count, config, tree, None)
+        same = (found[..., None].long() == expected[..., None, :]).any(-1).float().mean().item()
+        row = {"layer": layer, "torch": mass(query, key, expected, config), "triton": mass(query, key, found, config)}
+        rows.append({**row, "same_blocks": same})
+        print(rows[-1], flush=True)
+    save(
+        "attention_recall",
+        {
+            "model": Path(name).name if name else "default",
+            "text": text.name,
+            "tokens": count,
+            "top_k": config.top_k,
+            "dtype": "float32",
+            "rows": rows,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int((sys.argv[2:] or ["4096"])[0]), (sys.argv[3:] or [None])[0])
