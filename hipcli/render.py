@@ -14,6 +14,8 @@ from typing import Any, TextIO
 from hipcli.budget import GIB, MEMORY_PARTS, Budget
 from hipcli.errors import ExitCode, HipError
 
+_PIPE = 16_384  # characters: at most 64 KiB, what a pipe holds
+
 _quiet = False
 
 
@@ -89,7 +91,9 @@ class Output:
         if self.terminal:
             text = printable(text)
         try:
-            self._stream.write(text)
+            # An unbuffered stream drops the rest of a write that a pipe takes in part, and reports nothing.
+            for start in range(0, len(text), _PIPE):
+                self._stream.write(text[start : start + _PIPE])
             self._stream.flush()
         except BrokenPipeError:
             raise
