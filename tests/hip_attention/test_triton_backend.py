@@ -41,6 +41,7 @@ CONFIGS = [
     pytest.param(SMALL, id="plain"),
     pytest.param(replace(SMALL, query_stride=3), id="stride"),
     pytest.param(replace(SMALL, top_k=12), id="budget-not-a-power-of-two"),
+    pytest.param(replace(SMALL, top_k=4), id="one-block"),
     pytest.param(replace(SMALL, top_k=0), id="streaming"),
     pytest.param(replace(SMALL, sink=0, window=21), id="no-sink-odd-window"),
     pytest.param(replace(SMALL, min_context=77), id="min-context"),
@@ -101,7 +102,7 @@ def test_attention_equals_reference(shape: dict, config: HipConfig) -> None:
 
 
 @pytest.mark.parametrize("selector", SELECTORS[1:])
-@pytest.mark.parametrize("config", [CONFIGS[1], CONFIGS[2], CONFIGS[6]])
+@pytest.mark.parametrize("config", [CONFIGS[1], CONFIGS[2], CONFIGS[7]])
 def test_representatives_equal_reference(config: HipConfig, selector: Selector) -> None:
     query, key, value = tensors(heads=2, length_q=21, length_k=163)
     config = replace(config, selector=selector)
