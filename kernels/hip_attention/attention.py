@@ -59,7 +59,9 @@ def prefill(
     if start > 0:
         seen = length_k - length_q + start
         output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
-    if start < length_q and uses_triton(config, query.device):
+    if start == length_q:
+        return output
+    if uses_triton(config, query.device):
         from hip_attention import triton_prefill
 
         triton_prefill.prefill(query, key, value, start, length_k, summaries, config, scale, output)
