@@ -1,7 +1,6 @@
 """Which implementation runs where."""
 
 import importlib.util
-import os
 from typing import Protocol
 
 import torch
@@ -39,7 +38,9 @@ def uses_triton(config: HipConfig, device: torch.device) -> bool:
         return False
     if importlib.util.find_spec("triton") is None:
         raise ValueError("backend triton needs the package triton")
-    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+    from triton import knobs
+
+    if device.type != "cuda" and not knobs.runtime.interpret:
         raise ValueError(f"backend triton needs a GPU, not {device.type}")
     return True
 
