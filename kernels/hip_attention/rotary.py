@@ -46,8 +46,15 @@ class Rotary:
         return self._halves
 
     def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
-        # A product with a signed permutation is exact, and far faster than moving half rows about.
-        return torch.mul(x, cosine, out=out).add_((x @ self._turn).mul_(sine))
+        return torch.mul(x, cosine, out=out).add_(self._turned(x).mul_(sine))
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """(-second half, first half) of x [B, H, T, D]."""
+        if x.shape[2] == 1:
+            first, second = x.chunk(2, -1)
+            return torch.cat((-second, first), -1)
+        # A product with a signed permutation is exact, and for many tokens far faster than moving half rows about.
+        return x @ self._turn
 
     def _cover(self, length: int, like: Tensor) -> None:
         present = self._cosine
