@@ -39,7 +39,7 @@ class LayerCache:
         self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
         self.working_set: WorkingSet | None = None
         self.decode_state: DecodeState | None = None
-        self._steps = 0
+        self._steps = 0  # tokens decoded since the last prefill or rewind
         self._scratch = scratch if scratch is not None else Buffer(capacity, config.block_k)
         self._rotated: Buffer | None = None
 
@@ -91,13 +91,16 @@ class LayerCache:
         )
 
     def _decode(self, query: Tensor, scale: float) -> Tensor:
+        due = self._steps % self.config.refresh_interval == 0
+        self._steps += 1
+        if due:
+            self._summarise()
         if uses_triton(self.config, query.device):
-            return self._decode_with_triton(query, scale)
+            return self._decode_with_triton(query, scale, due)
         last = self.length - 1
         if self.working_set is None:
             self.working_set = WorkingSet(self.config)
-        if self.working_set.steps % self.config.refresh_interval == 0:
-            self._summarise()
+        if due:
             blocks = None
             if self.config.top_k:
                 key = None if self.config.selector == "summary" else self._all_keys()
@@ -108,7 +111,7 @@ class LayerCache:
             self.working_set.append(self._positioned(last, self.length), self.values.tokens[:, :, last:])
         return self.working_set.attend(query, scale)
 
-    def _decode_with_triton(self, query: Tensor, scale: float) -> Tensor:
+    def _decode_with_triton(self, query: Tensor, scale: float, due: bool) -> Tensor:
         from hip_attention.triton_decode import DecodeState
 
         batch, heads = query.shape[:2]
@@ -117,11 +120,9 @@ class LayerCache:
             self.decode_state = DecodeState(self.config, batch, heads, values.shape[3], query.device)
         state = self.decode_state
         state.length.fill_(self.length)
-        if self._steps % self.config.refresh_interval == 0:
-            self._summarise()
+        if due:
             by_summary = self.config.selector == "summary" or not self.config.top_k
             state.refresh(query, self.summaries, None if by_summary else self._all_keys())
-        self._steps += 1
         tables = None if self.rotary is None else self.rotary.cover(self.length, query)
         output = torch.empty(batch, heads, 1, values.shape[3], dtype=query.dtype, device=query.device)
         state.attend(query, self.keys.data, values, scale, output, tables)

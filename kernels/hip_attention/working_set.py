@@ -16,13 +16,12 @@ class WorkingSet:
 
     The window therefore still begins where it began at the refresh, and no recent key is lost. The memory,
     [B, Hq, top_k + sink + window + refresh_interval, D] for keys and values each, is laid out once. `blocks` int64
-    [B, Hq, K] are the selected key blocks, and `steps` counts the tokens decoded with them.
+    [B, Hq, K] are the selected key blocks.
     """
 
     def __init__(self, config: HipConfig) -> None:
         self.config = config
         self.blocks: Tensor | None = None
-        self.steps = 0
         self._length = 0
         self._keys = self._values = self._mask = torch.empty(0)
 
@@ -32,7 +31,7 @@ class WorkingSet:
         `keys` are rotated by `rotary` if given; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
         """
         config, length = self.config, keys.length
-        self.blocks, self.steps = blocks, 0
+        self.blocks = blocks
         self._reserve(keys.data, values.data, heads)
         selected = 0
         if blocks is not None:
@@ -55,7 +54,6 @@ class WorkingSet:
 
     def attend(self, query: Tensor, scale: float) -> Tensor:
         """query [B, Hq, 1, D]; returns [B, Hq, 1, D]."""
-        self.steps += 1
         mask = None if self.blocks is None else self._mask[..., : self._length]
         keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale)
