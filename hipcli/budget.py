@@ -56,7 +56,8 @@ class Memory:
 class Budget:
     """Tokens and memory of one reading: documents and instructions once, then the longest question and its answer.
 
-    `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained.
+    `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained;
+    `packed`: positions are packed, so that the context may be longer than the window.
     """
 
     documents: tuple[DocumentCount, ...]
@@ -64,6 +65,7 @@ class Budget:
     answer_tokens: int
     window: int | None
     memory: Memory
+    packed: bool = False
 
     @property
     def instruction_tokens(self) -> int:
@@ -75,7 +77,7 @@ class Budget:
 
     @property
     def excess_tokens(self) -> int:
-        return 0 if self.window is None else max(0, self.total_tokens - self.window)
+        return 0 if self.window is None or self.packed else max(0, self.total_tokens - self.window)
 
     @property
     def fits(self) -> bool:
@@ -100,6 +102,7 @@ class Budget:
             "answer_tokens": self.answer_tokens,
             "total_tokens": self.total_tokens,
             "context_window": self.window,
+            "positions": "packed" if self.packed else "exact",
             "excess_tokens": self.excess_tokens,
             "memory": {
                 **{f"{name}_gib": _gib(getattr(self.memory, name)) for name in MEMORY_PARTS},
@@ -119,6 +122,7 @@ class Budget:
         if self.excess_tokens and self.excess_tokens < self.answer_tokens:
             ways.append(f"ask for a shorter answer with --max-tokens {self.answer_tokens - self.excess_tokens}")
         if self.excess_tokens:
+            ways.append("read past the window with --attention hip --positions auto")
             ways.append("use a model with a longer window with --model")
         else:
             ways.append("use a smaller model with --model, or --dtype bfloat16")

@@ -18,6 +18,7 @@ ATTENTION_DEFAULTS = HipConfig()
 ANSWER_TOKENS = 512
 
 AttentionKind = Literal["hip", "dense", "streaming"]
+PositionKind = Literal["auto", "exact", "packed"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 SummaryLength = Literal["short", "medium", "long"]
 
@@ -194,6 +195,16 @@ DenseLayers = Annotated[
 KeySelector = Annotated[
     Selector,
     typer.Option("--selector", help="How keys are found.", envvar="HIPCLI_SELECTOR", rich_help_panel=ATTENTION),
+]
+Positions = Annotated[
+    PositionKind,
+    typer.Option(
+        "--positions",
+        help="packed numbers the keys a token sees one after the other, exact as they stand in the prompt; "
+        "auto packs beyond the model's trained window.",
+        envvar="HIPCLI_POSITIONS",
+        rich_help_panel=ATTENTION,
+    ),
 ]
 
 Temperature = Annotated[

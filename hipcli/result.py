@@ -27,6 +27,7 @@ class Result:
     """The answers of a run and what they cost.
 
     Times are in seconds; token counts are sums over the run, apart from `longest`, the longest prompt.
+    Past the position `packed_from` keys were numbered one after the other; None: nowhere.
     """
 
     command: str
@@ -39,6 +40,7 @@ class Result:
     answers: list[Answer] = field(default_factory=list)
     prompt_tokens: int = 0
     longest: int = 0
+    packed_from: int | None = None
     read_s: float = 0.0
     load_s: float = 0.0
     prefill_s: float = 0.0
@@ -88,7 +90,11 @@ class Result:
                 "context_window": self.window,
                 "truncated": False,
             },
-            "attention": {"kind": settings.attention, **({} if dense else asdict(settings.hip))},
+            "attention": {
+                "kind": settings.attention,
+                "positions": "exact" if self.packed_from is None else "packed",
+                **({} if dense else asdict(settings.hip) | {"packed_from": self.packed_from}),
+            },
             "sampling": {
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
@@ -119,6 +125,7 @@ class Result:
             return kind
         if self.longest <= hip.min_context:
             return f"dense, as below min_context={hip.min_context}"
+        packed = "" if self.packed_from is None else f" positions packed from {self.packed_from:,}"
         if kind == "streaming":
-            return f"streaming window={hip.window} sink={hip.sink}"
-        return f"hip top_k={hip.top_k} refresh_interval={hip.refresh_interval}"
+            return f"streaming window={hip.window} sink={hip.sink}{packed}"
+        return f"hip top_k={hip.top_k} refresh_interval={hip.refresh_interval}{packed}"

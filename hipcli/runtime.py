@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from hip_attention.config import HipConfig
+
 from hipcli import budget
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Event, PrefillProgress
@@ -40,8 +42,8 @@ class Runtime(Protocol):
     def load(self) -> None:
         """Read the weights. Raises HipError where they cannot be used or do not fit."""
 
-    def reader(self, capacity: int) -> Reader:
-        """An engine with an empty context of `capacity` tokens, on the loaded weights."""
+    def reader(self, capacity: int, hip: HipConfig) -> Reader:
+        """An engine with an empty context of `capacity` tokens and this attention, on the loaded weights."""
 
     def peak_bytes(self) -> int:
         """The most memory held so far, on the device that computes."""
@@ -74,12 +76,12 @@ class LocalRuntime:
         if self.model is None:
             self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
 
-    def reader(self, capacity: int) -> Reader:
+    def reader(self, capacity: int, hip: HipConfig) -> Reader:
         from hipcli.engine import Engine, Sampling
 
         settings = self.settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
-        return Engine(self.model, self.tokenizer, settings.hip, sampling, capacity)
+        return Engine(self.model, self.tokenizer, hip, sampling, capacity)
 
     def peak_bytes(self) -> int:
         if self.model is not None and self.model.device.type == "cuda":

@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hip_attention.config import HipConfig
+
 from hipcli import render, runtime, templates
 from hipcli.budget import Budget, DocumentCount
 from hipcli.documents import Document
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, Token
 from hipcli.inputs import default_paths, read_documents, standard_input
+from hipcli.positions import place
 from hipcli.progress import Update, progress
 from hipcli.result import Answer, Result
 from hipcli.settings import Settings
@@ -34,11 +37,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Reading:
-    """One context: the documents as token ids, each question as token ids, and what that takes."""
+    """One context: the documents as token ids, each question as token ids, the attention for it, and what it takes."""
 
     document: int | None  # position among all documents, None when all are read together
     prefix: list[int]
     suffixes: list[list[int]]
+    hip: HipConfig
     budget: Budget
 
 
@@ -63,6 +67,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
             render.write_budgets(output, task.command, model.name, [r.budget for r in readings], settings.as_json)
             return _exit_code(failed, too_long=not all(reading.budget.fits for reading in readings))
         fitting = [reading for reading in readings if _fits(reading, model.name, task.can_split)]
+        _announce(fitting, model.name, settings)
         counts = [count for reading in readings for count in reading.budget.documents]
         result = Result(task.command, settings, model.name, model.revision, model.shape.window)
         result.documents = list(zip(documents, counts, strict=True))
@@ -105,14 +110,17 @@ def _plan(
         prefix = encoder.prefix(prompt.documents(group))
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
+        total = prompt_tokens + settings.max_tokens
+        hip = place(settings.hip, settings.positions, total, model.shape.window)
         budget = Budget(
             documents=tuple(_count(document, encoder) for document in group),
             prompt_tokens=prompt_tokens,
             answer_tokens=settings.max_tokens,
             window=model.shape.window,
-            memory=model.memory(prompt_tokens + settings.max_tokens),
+            memory=model.memory(total),
+            packed=hip.packed_from is not None,
         )
-        readings.append(Reading(position if task.each else None, prefix, suffixes, budget))
+        readings.append(Reading(position if task.each else None, prefix, suffixes, hip, budget))
     return readings
 
 
@@ -130,6 +138,14 @@ def _fits(reading: Reading, model: str, can_split: bool) -> bool:
     if error is not None:
         render.report(error)
     return error is None
+
+
+def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> None:
+    """Say it when a context is read beyond what the model was trained for."""
+    longest = max((reading.budget.total_tokens for reading in readings if reading.budget.packed), default=0)
+    window = next((reading.budget.window for reading in readings), None)
+    if settings.positions == "auto" and longest:
+        render.say(f"hip: {longest:,} tokens, beyond the {window:,} that {model} was trained for: positions are packed")
 
 
 def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output: render.Output, result: Result) -> None:
@@ -155,7 +171,7 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
 def _answer_one(task: Task, reading: Reading, model: runtime.Runtime, output: render.Output, result: Result) -> None:
     """Read one context and answer every question about it, writing text as it comes."""
     settings = result.settings
-    reader = model.reader(reading.budget.total_tokens)
+    reader = model.reader(reading.budget.total_tokens, reading.hip)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
         for read in reader.read(reading.prefix):
@@ -163,6 +179,7 @@ def _answer_one(task: Task, reading: Reading, model: runtime.Runtime, output: re
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
     result.longest = max(result.longest, reading.budget.prompt_tokens)
+    result.packed_from = reading.hip.packed_from if result.packed_from is None else result.packed_from
     streamed = None if settings.as_json else output
     # An answer that shows as it comes needs no other sign of life.
     waiting = not settings.quiet and (settings.as_json or settings.output is not None)

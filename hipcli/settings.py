@@ -10,7 +10,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.inputs import ReadOptions
-from hipcli.options import AttentionKind, Dtype
+from hipcli.options import AttentionKind, Dtype, PositionKind
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Options that do nothing with another kind of attention than these.
@@ -21,6 +21,7 @@ _NEEDS = {
     "sink": ("hip", "streaming"),
     "dense_layers": ("hip", "streaming"),
     "selector": ("hip",),
+    "positions": ("hip", "streaming"),
 }
 
 
@@ -37,6 +38,7 @@ class Settings:
     dtype: Dtype
     attention: AttentionKind
     hip: HipConfig
+    positions: PositionKind
     temperature: float
     top_p: float
     seed: int | None
@@ -70,8 +72,8 @@ def gather(context: typer.Context) -> Settings:
 
 
 _PLAIN = (
-    "prompt", "model", "device", "dtype", "attention", "temperature", "top_p", "seed", "max_tokens", "as_json",
-    "output", "dry_run", "verbose", "quiet",
+    "prompt", "model", "device", "dtype", "attention", "positions", "temperature", "top_p", "seed", "max_tokens",
+    "as_json", "output", "dry_run", "verbose", "quiet",
 )  # fmt: skip
 
 

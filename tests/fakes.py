@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hip_attention.config import HipConfig
+
 from hipcli import budget, runtime
 from hipcli.events import Done, Event, PrefillProgress, Token
 from hipcli.models import ModelShape
@@ -62,6 +64,7 @@ class FakeRuntime:
     reads: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     capacities: list[int] = field(default_factory=list)
+    attentions: list[HipConfig] = field(default_factory=list)
     answering: int = 0
 
     def memory(self, tokens: int) -> budget.Memory:
@@ -71,8 +74,9 @@ class FakeRuntime:
     def load(self) -> None:
         self.loads += 1
 
-    def reader(self, capacity: int) -> "FakeReader":
+    def reader(self, capacity: int, hip: HipConfig) -> "FakeReader":
         self.capacities.append(capacity)
+        self.attentions.append(hip)
         return FakeReader(self)
 
     def peak_bytes(self) -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,29 +147,31 @@ def test_without_a_readable_document_no_model_is_opened(hip: Run, fake: FakeRunt
 def test_too_long_for_the_window(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
     book.write_text("word " * 5000)
-    done = hip("summarize", book)
+    done = hip("summarize", "--positions", "exact", book)
     assert (done.code, done.out, fake.loads) == (3, "", 0)
     assert f"hip: error: {book}: needs " in done.err
     assert "more than the window of" in done.err
     assert "--model" in done.err
+    assert "--positions auto" in done.err
     assert "--pages" not in done.err, "a text file has no pages"
 
 
 def test_a_shorter_answer_is_offered_where_it_helps(hip: Run, fake: FakeRuntime, note: Path) -> None:
-    done = hip("summarize", "-n", "8190", note)
+    exact = ("summarize", "--positions", "exact")
+    done = hip(*exact, "-n", "8190", note)
     assert done.code == 3
     offered = done.err.split("--max-tokens ")[1].split(",")[0]
-    assert hip("summarize", "-n", offered, note).code == 0
-    assert hip("summarize", "-n", int(offered) + 1, note).code == 3
+    assert hip(*exact, "-n", offered, note).code == 0
+    assert hip(*exact, "-n", int(offered) + 1, note).code == 3
 
 
 def test_each_goes_on_after_a_book_that_is_too_long(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
     book.write_text("word " * 5000)
-    together = hip("summarize", book, note)
+    together = hip("summarize", "--attention", "dense", book, note)
     assert (together.code, together.out) == (3, "")
     assert "--each" in together.err
-    done = hip("summarize", "--each", book, note)
+    done = hip("summarize", "--attention", "dense", "--each", book, note)
     assert done.code == 3
     assert "All is well." in done.out
     assert str(book) in done.err
@@ -195,14 +198,14 @@ def test_dry_run_loads_no_weights(hip: Run, fake: FakeRuntime, note: Path) -> No
 def test_dry_run_says_by_how_much_it_does_not_fit(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
     book.write_text("word " * 5000)
-    done = hip("ask", "-q", "Who?", "--dry-run", "--json", book)
+    done = hip("ask", "-q", "Who?", "--positions", "exact", "--dry-run", "--json", book)
     assert done.code == 3
     plan = json.loads(done.out)
     jsonschema.validate(plan, schema("budget.schema.json"))
     (reading,) = plan["readings"]
     assert reading["documents"][0]["tokens"] == 10000
     assert reading["excess_tokens"] == reading["total_tokens"] - 8192
-    text = hip("ask", "-q", "Who?", "--dry-run", book).out
+    text = hip("ask", "-q", "Who?", "--positions", "exact", "--dry-run", book).out
     assert f"does not fit: {reading['excess_tokens']:,} tokens too many" in text
 
 
@@ -286,6 +289,30 @@ def test_the_attention_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> Non
     assert (fake.settings.hip.top_k, fake.settings.hip.window) == (0, 768)
     assert hip("summarize", "--attention", "dense", note).code == 0
     assert fake.settings.hip.backend == "dense"
+
+
+def test_a_book_beyond_the_window_is_read_with_packed_positions(
+    hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path
+) -> None:
+    book = tmp_path / "book.txt"
+    book.write_text("word " * 5000)
+    done = hip("summarize", "--json", "--each", book, note)
+    assert done.code == 0
+    assert [hip.packed_from for hip in fake.attentions] == [8192, None], "each document by its own length"
+    assert "beyond the 8,192 that" in done.err
+    attention = json.loads(done.out)["attention"]
+    assert (attention["positions"], attention["packed_from"]) == ("packed", 8192)
+    assert "positions: packed" in hip("summarize", "--dry-run", book).out
+    assert hip("summarize", book, "--top-k", "8192").code == 2, "more keys than the window has positions"
+
+
+def test_positions_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    assert hip("summarize", "--positions", "packed", note).err == ""
+    assert hip("summarize", note).err == ""
+    assert [hip.packed_from for hip in fake.attentions] == [4096, None]
+    fake.shape = replace(fake.shape, window=None)
+    assert hip("summarize", "--positions", "packed", note).code == 0
+    assert hip("summarize", "--attention", "dense", "--positions", "packed", note).code == 2
 
 
 def test_the_context_has_room_for_the_longest_question_and_its_answer(hip: Run, fake: FakeRuntime, note: Path) -> None:
