@@ -21,16 +21,26 @@ if TYPE_CHECKING:
     from hip_attention.triton_decode import DecodeState
 
 
+# attention(query [B, Hq, Tq, D], key, value [B, Hkv, Tk, D], config, scale) -> [B, Hq, Tq, D], keys at true positions
+SparseAttention = Callable[[Tensor, Tensor, Tensor, HipConfig, float], Tensor]
+
+
 class LayerCache:
     """Keys and values of one attention layer in preallocated memory, and attention over them.
 
     With a `rotary` keys are stored as they are before rotation and are rotated to their true positions when they are
     used; without one they arrive rotated. `scratch` is memory for rotated keys that layers may share, because only
-    one of them attends at a time. Batch and heads are those of the first keys. Gradients do not flow through a cache.
+    one of them attends at a time. `attention` replaces sparse attention, prefill and decode, by a function of tensors.
+    Batch and heads are those of the first keys. Gradients do not flow through a cache.
     """
 
     def __init__(
-        self, config: HipConfig, capacity: int = 0, rotary: Rotary | None = None, scratch: Buffer | None = None
+        self,
+        config: HipConfig,
+        capacity: int = 0,
+        rotary: Rotary | None = None,
+        scratch: Buffer | None = None,
+        attention: SparseAttention | None = None,
     ) -> None:
         self.config = config
         self.rotary = rotary
@@ -39,6 +49,7 @@ class LayerCache:
         self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
         self.working_set: WorkingSet | None = None
         self.decode_state: DecodeState | None = None
+        self._attention = attention
         self._steps = 0  # tokens decoded since the last prefill or rewind
         self._scratch = scratch if scratch is not None else Buffer(capacity, config.block_k)
         self._rotated: Buffer | None = None
@@ -77,6 +88,8 @@ class LayerCache:
             return self._sliding(query, scale, sliding_window)
         if dense or sparse_start(length_q, self.length, self.config) == length_q:
             return dense_attention(query, self._kept_keys(), self.values.tokens, scale)
+        if self._attention is not None:
+            return self._attention(query, self._kept_keys(), self.values.tokens, self.config, scale)
         self._rotated = None
         if length_q == 1:
             return self._decode(query, scale)
@@ -159,8 +172,12 @@ class LayerCache:
 
 
 def make_layers(
-    count: int, config: HipConfig, capacity: int = 0, rotary_of: Callable[[int], Rotary | None] | None = None
+    count: int,
+    config: HipConfig,
+    capacity: int = 0,
+    rotary_of: Callable[[int], Rotary | None] | None = None,
+    attention: SparseAttention | None = None,
 ) -> list[LayerCache]:
     """Caches for `count` layers that share one scratch buffer; `rotary_of(layer)` gives each its rotary."""
     scratch = Buffer(capacity, config.block_k)
-    return [LayerCache(config, capacity, rotary_of(i) if rotary_of else None, scratch) for i in range(count)]
+    return [LayerCache(config, capacity, rotary_of(i) if rotary_of else None, scratch, attention) for i in range(count)]

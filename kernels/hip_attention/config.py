@@ -22,6 +22,9 @@ class HipConfig:
         key block (HiP, arXiv 2406.09827 v2), "representative-first" by its first key block (v1).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
     min_context: query blocks that end before this position attend to everything, which is faster there.
+    packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
+        larger than sink + top_k + window + block_q (see `reference`); None keeps every true position. Selection then
+        is by content, everywhere. Needs a cache that holds keys before rotation.
     backend: "auto" picks the fastest one for the device; "dense" ignores all of the above.
 
     Raises ValueError naming the field when a value is out of range.
@@ -37,6 +40,7 @@ class HipConfig:
     selector: Selector = "summary"
     query_stride: int = 4
     min_context: int = 4096
+    packed_from: int | None = None
     backend: Backend = "auto"
 
     def __post_init__(self) -> None:
@@ -44,6 +48,8 @@ class HipConfig:
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("top_k", "sink", "dense_layers", "min_context"):
             _require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}")
+        packed = self.packed_from is None or self.packed_from >= 0
+        _require(packed, f"packed_from must not be negative, not {self.packed_from}")
         for name in ("top_k", "sink", "block_q"):
             multiple = getattr(self, name) % self.block_k == 0
             _require(multiple, f"{name} must be a multiple of block_k ({self.block_k}), not {getattr(self, name)}")

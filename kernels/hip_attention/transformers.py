@@ -20,7 +20,7 @@ from transformers import AttentionInterface, Cache, PreTrainedConfig, PreTrained
 from transformers.cache_utils import CacheLayerMixin
 
 from hip_attention.attention import attention, sliding_attention
-from hip_attention.cache import LayerCache, make_layers
+from hip_attention.cache import LayerCache, SparseAttention, make_layers
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
 from hip_attention.rotary import IdentityRotary, Rotary
@@ -72,6 +72,7 @@ class HipCache(Cache):  # type: ignore[misc]
     model_config: the model's configuration; `model_config.hip` is used where `config` is not given.
     capacity: tokens to reserve room for; more are stored by growing.
     rotaries: one Rotary a layer if the model does not rotate by itself (see `detach_rotary`).
+    attention: replaces sparse attention in the layers that would use it, for experiments (see `cache.LayerCache`).
     """
 
     def __init__(
@@ -80,16 +81,30 @@ class HipCache(Cache):  # type: ignore[misc]
         config: HipConfig | None = None,
         capacity: int = 0,
         rotaries: list[Rotary] | None = None,
+        attention: SparseAttention | None = None,
     ) -> None:
         count = model_config.get_text_config(decoder=True).num_hidden_layers
         rotary_of = rotaries.__getitem__ if rotaries is not None else None
-        states = make_layers(count, config or hip_config(model_config), capacity, rotary_of)
+        states = make_layers(count, config or hip_config(model_config), capacity, rotary_of, attention)
         super().__init__(layers=[HipLayer(state) for state in states])
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on, in every layer."""
         for layer in self.layers:
             layer.cache.truncate(length)
+
+    def state(self, start: int, stop: int) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values [B, Hkv, stop - start, D] of tokens [start, stop) as every layer stores them; views."""
+        caches = [layer.cache for layer in self.layers]
+        return [(cache.keys.data[:, :, start:stop], cache.values.data[:, :, start:stop]) for cache in caches]
+
+    def restore(self, state: list[tuple[Tensor, Tensor]]) -> None:
+        """Store the next tokens' keys and values, as `state` gave them for the same tokens and settings.
+
+        Everything else that attention remembers follows from them when it is needed.
+        """
+        for layer, (key, value) in zip(self.layers, state, strict=True):
+            layer.update(key, value)
 
 
 def hip_config(model_config: PreTrainedConfig) -> HipConfig:

@@ -134,3 +134,25 @@ def test_buffer_grows_keeps_its_tokens_and_pads_with_zeros() -> None:
     assert torch.equal(buffer.tokens, rows)
     assert buffer.data.shape[2] % 4 == 0
     assert buffer.data[:, :, 50:].eq(0).all()
+
+
+def test_a_function_of_tensors_replaces_sparse_attention_alone() -> None:
+    query, key, value = tensors(100)
+    seen = []
+
+    def attention(query, key, value, config, scale):
+        seen.append((query, key, value, config, scale))
+        return query * 2
+
+    cache = LayerCache(SMALL, rotary=Rotary(tables), attention=attention)
+    short = feed(cache, query, key, value, 0, 40)
+    torch.testing.assert_close(
+        short, reference.attention(turned(query)[:, :, :40], turned(key)[:, :, :40], value[:, :, :40], SMALL, 0.25)
+    )
+    assert not seen
+    assert torch.equal(feed(cache, query, key, value, 40, 99), turned(query)[:, :, 40:99] * 2)
+    assert torch.equal(feed(cache, query, key, value, 99, 100), turned(query)[:, :, 99:] * 2)
+    assert [tuple(each[1].shape) for each in seen] == [(1, 2, 99, 16), (1, 2, 100, 16)]
+    torch.testing.assert_close(seen[1][1], turned(key))
+    assert torch.equal(seen[1][2], value)
+    assert seen[1][3:] == (SMALL, 0.25)
