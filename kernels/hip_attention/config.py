@@ -63,6 +63,16 @@ class HipConfig:
         """Key blocks a query block selects: top_k / block_k."""
         return self.top_k // self.block_k
 
+    @property
+    def visible_keys(self) -> int:
+        """Keys a row may see: sink + top_k + window. Rows that have no more are attended to exactly."""
+        return self.sink + self.top_k + self.window
+
+    @property
+    def search_distance(self) -> int:
+        """Distance at which the search compares every query with every key when `packed_from` is set."""
+        return self.window
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:

@@ -10,16 +10,22 @@ is selected:
     selected  sink <= key <= p - w    and the key's block is selected
     window    p - w < key <= p
 A query block may select from the key blocks of [sink, last row's position - w].
+
+Past `packed_from` positions are packed. A query block lays what it sees out in one row: sink, selected blocks in
+document order, window. A key's packed position is its place in that row; a query's is its own key's.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from hip_attention.config import HipConfig
+
+# rotate(x [T, D], positions int64 [T]) -> [T, D]: rotary embedding of each row at its position
+Rotate = Callable[[Tensor, Tensor], Tensor]
 
 
 def query_blocks(length_q: int, length_k: int, block_q: int) -> Iterator[tuple[int, int]]:
@@ -126,34 +132,98 @@ def visible(blocks: Tensor, position: int, length_k: int, window: int, config: H
     return (old & (key < config.sink)) | (old & (key >= config.sink) & chosen) | (~old & (key <= position))
 
 
+def is_packed(last_position: int, config: HipConfig) -> bool:
+    """Whether the query block that ends at `last_position` sees keys at packed positions.
+
+    Where all keys fit in the row, their places are their true positions: such a block is exact.
+    """
+    return config.packed_from is not None and last_position >= max(config.packed_from, config.visible_keys)
+
+
+def packed_positions(position: int, blocks: Tensor, length_k: int, config: HipConfig, age: int | None) -> Tensor:
+    """Packed positions of all keys for the row at `position`: int64 [Tk]; only visible keys' are meaningful.
+
+    With K selected keys and window w: a sink key keeps its position; the u-th key of the selected `blocks` [selected]
+    stands at sink + u; a key j of the window, like the row itself, at sink + K + j - base. The window part begins with
+    a whole block, base = floor((first position of the query block - w + 1) / block_k) block_k, so that rows of a query
+    block agree and chunks do not matter; in decode (`age` steps after the selection) at base = refreshed - w, where
+    `refreshed` is the number of keys at the selection.
+    """
+    blocks = blocks[blocks >= 0]
+    selected = len(blocks) * config.block_k
+    if age is None:
+        begin = position // config.block_q * config.block_q
+        base = (begin - config.window + 1) // config.block_k * config.block_k
+        oldest = position - config.window + 1
+    else:
+        base = oldest = position + 1 - age - config.window
+    key = torch.arange(length_k)
+    place = config.sink + selected + key - base
+    chosen = (blocks[:, None] * config.block_k + torch.arange(config.block_k)).flatten()
+    chosen_place = config.sink + torch.arange(selected)
+    old = chosen < min(oldest, length_k)
+    place[chosen[old]] = chosen_place[old]
+    sink = min(config.sink, oldest)
+    place[:sink] = torch.arange(sink)
+    return place
+
+
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, blocks: Tensor, config: HipConfig, scale: float, age: int = 0
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    blocks: Tensor,
+    config: HipConfig,
+    scale: float,
+    age: int | None = None,
+    rotate: Rotate | None = None,
 ) -> Tensor:
     """Softmax attention over sink, selected and window keys.
 
     query [B, Hq, Tq, D], key and value [B, Hkv, Tk, D], blocks as `select` returns them. `age` is the number of decode
-    steps since the blocks were selected: the window still begins where it began then, so that no key is lost.
-    Query blocks that end before min_context attend to all keys. Returns [B, Hq, Tq, D] in the query's dtype.
+    steps since the blocks were selected, None in prefill: the window still begins where it began then, so that no key
+    is lost. Query blocks that end before min_context attend to all keys, unless they are packed. With `rotate`, query
+    and key come before rotation, and are rotated to their true or packed positions. Returns [B, Hq, Tq, D] in the
+    query's dtype.
     """
     batch, heads_q, length_q, _ = query.shape
     heads_k, length_k = key.shape[1:3]
     output = torch.empty(*query.shape[:3], value.shape[-1], dtype=query.dtype)
     for i, (start, stop) in enumerate(query_blocks(length_q, length_k, config.block_q)):
+        last = length_k - length_q + stop - 1
+        packed = is_packed(last, config)
         for row in range(start, stop):
             position = length_k - length_q + row
-            dense = length_k - length_q + stop - 1 < config.min_context
             for b in range(batch):
                 for h in range(heads_q):
-                    if dense:
+                    places = torch.arange(length_k)
+                    if last < config.min_context and not packed:
                         mask = torch.arange(length_k) <= position
                     else:
-                        mask = visible(blocks[b, h, i], position, length_k, config.window + age, config)
+                        mask = visible(blocks[b, h, i], position, length_k, config.window + (age or 0), config)
+                    if packed:
+                        places = packed_positions(position, blocks[b, h, i], length_k, config, age)
                     hk = h * heads_k // heads_q
-                    logits = (key[b, hk, mask].float() @ query[b, h, row].float()) * scale
+                    q, k = query[b, h, row], key[b, hk, mask]
+                    if rotate is not None:
+                        q, k = rotate(q[None], places[position : position + 1])[0], rotate(k, places[mask])
+                    logits = (k.float() @ q.float()) * scale
                     output[b, h, row] = (logits.softmax(0) @ value[b, hk, mask].float()).to(output.dtype)
     return output
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float) -> Tensor:
-    """`select`, then `attend`."""
-    return attend(query, key, value, select(query, key, config), config, scale)
+def search_query(query: Tensor, config: HipConfig, rotate: Rotate) -> Tensor:
+    """Queries [B, Hq, Tq, D], rotated as `select` compares them with keys before rotation: all at one distance."""
+    distance = torch.full((query.shape[2],), config.search_distance)
+    return torch.stack([torch.stack([rotate(head, distance) for head in heads]) for heads in query])
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float, rotate: Rotate | None = None
+) -> Tensor:
+    """`select`, then `attend`. Where `packed_from` is set, selection is by content, and `rotate` is needed."""
+    searched = query
+    if config.packed_from is not None:
+        assert rotate is not None
+        searched = search_query(query, config, rotate)
+    return attend(query, key, value, select(searched, key, config), config, scale, rotate=rotate)
