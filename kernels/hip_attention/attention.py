@@ -1,5 +1,7 @@
 """Sparse attention as one function of tensors, and the same function over a cache layer."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,24 @@ from hip_attention.backend import Summaries, make_summaries, search_start, uses_
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
 from hip_attention.geometry import slabs
+from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
+
+NEEDS_ROTARY = "packed positions need keys before rotation: attend through a cache that has a rotary"
+
+
+@dataclass(frozen=True)
+class Unrotated:
+    """What rows need that select by content: a cache that holds keys before rotation has it.
+
+    query [B, Hq, Tq, D] is what the search compares with key [B, Hkv, capacity, D], which is not rotated; rows attend
+    to keys as `rotary` puts them at true or `packed` positions.
+    """
+
+    query: Tensor
+    key: Tensor
+    rotary: Rotary
+    packed: bool
 
 
 def attention(
@@ -18,9 +37,11 @@ def attention(
 
     query [B, Hq, Tq, D]; key and value [B, Hkv, Tk, D] with Tq <= Tk and Hq a multiple of Hkv (heads of a group are
     not repeated in memory); all of one floating dtype. `scale` multiplies the logits and defaults to D ** -0.5.
-    Returns [B, Hq, Tq, D]. Raises ValueError when the shapes do not fit together.
+    Returns [B, Hq, Tq, D]. Raises ValueError when the shapes do not fit together or positions shall be packed.
     """
     config = config or HipConfig()
+    if config.packed_from is not None:
+        raise ValueError(NEEDS_ROTARY)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     _check(query, key, value)
     length_q, length_k = query.shape[2], key.shape[2]
@@ -46,12 +67,13 @@ def prefill(
     summaries: Summaries | None,
     config: HipConfig,
     scale: float,
+    unrotated: Unrotated | None = None,
 ) -> Tensor:
     """Dense attention for the rows that may see everything anyway, sparse attention for the others.
 
     key and value [B, Hkv, capacity, D] hold `length_k` keys; for the torch backend capacity is a multiple of block_k,
     and what lies beyond the keys is finite. `summaries` cover every complete block if the selector needs them.
-    Returns [B, Hq, Tq, D].
+    `unrotated` makes selection go by content. Returns [B, Hq, Tq, D].
     """
     length_q = query.shape[2]
     start = search_start(length_q, length_k, config, query.device)
@@ -59,21 +81,52 @@ def prefill(
     if start > 0:
         seen = length_k - length_q + start
         output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
-    if start == length_q:
-        return output
+    if start < length_q:
+        sparse_rows(query, key, value, start, length_k, summaries, config, scale, output, unrotated)
+    return output
+
+
+def sparse_rows(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    start: int,
+    length_k: int,
+    summaries: Summaries | None,
+    config: HipConfig,
+    scale: float,
+    output: Tensor,
+    unrotated: Unrotated | None = None,
+) -> None:
+    """Sparse attention for the rows from `start` on, each with more to search than it may select, into `output`.
+
+    Arguments as those of `prefill`. Query rows are rotated to the positions they attend at. Packed rows read no `key`.
+    """
     if uses_triton(config, query.device):
         from hip_attention import triton_prefill
 
-        triton_prefill.prefill(query, key, value, start, length_k, summaries, config, scale, output)
-        return output
+        if unrotated is None:
+            triton_prefill.prefill(query, key, value, start, length_k, summaries, config, scale, output)
+        else:
+            positions = config.packed_length if unrotated.packed else length_k
+            tables = unrotated.rotary.cover(positions, query)
+            triton_prefill.prefill(
+                query, unrotated.key, value, start, length_k, summaries, config, scale, output,
+                search_query=unrotated.query, tables=tables, packed=unrotated.packed,
+            )  # fmt: skip
+        return
     assert summaries is None or isinstance(summaries, KeySummaries)
-    for slab in slabs(start, length_q, length_k, config.block_q):
-        blocks = torch_select.select(query, slab, config, summaries, key) if config.top_k else None
+    searched, search_key, block_q, rotary = query, key, 1, None
+    if unrotated is not None:
+        searched, search_key = unrotated.query, unrotated.key
+        if unrotated.packed:
+            key, block_q, rotary = unrotated.key, config.block_q, unrotated.rotary
+    for slab in slabs(start, query.shape[2], length_k, config.block_q):
+        blocks = torch_select.select(searched, slab, config, summaries, search_key) if config.top_k else None
         torch_attend.attend(
-            query, key, value, blocks, slab, output,
-            scale=scale, sink=config.sink, window=config.window, block_k=config.block_k,
+            query, key, value, blocks, slab, output, scale=scale,
+            sink=config.sink, window=config.window, block_k=config.block_k, block_q=block_q, rotary=rotary,
         )  # fmt: skip
-    return output
 
 
 def sliding_attention(

@@ -1,17 +1,18 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from hip_attention.attention import prefill, sliding_attention
+from hip_attention.attention import NEEDS_ROTARY, Unrotated, prefill, sliding_attention, sparse_rows
 from hip_attention.backend import Summaries, make_summaries, uses_triton
 from hip_attention.buffer import Buffer
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
-from hip_attention.geometry import Slab, sparse_start
+from hip_attention.geometry import Slab, packed_start, sparse_start
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
 from hip_attention.torch_select import select
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hip_attention.triton_decode import DecodeState
 
 
+FIRST_LAYERS_FACTOR = 2
+
 # attention(query [B, Hq, Tq, D], key, value [B, Hkv, Tk, D], config, scale) -> [B, Hq, Tq, D], keys at true positions
 SparseAttention = Callable[[Tensor, Tensor, Tensor, HipConfig, float], Tensor]
 
@@ -28,10 +31,12 @@ SparseAttention = Callable[[Tensor, Tensor, Tensor, HipConfig, float], Tensor]
 class LayerCache:
     """Keys and values of one attention layer in preallocated memory, and attention over them.
 
-    With a `rotary` keys are stored as they are before rotation and are rotated to their true positions when they are
-    used; without one they arrive rotated. `scratch` is memory for rotated keys that layers may share, because only
-    one of them attends at a time. `attention` replaces sparse attention, prefill and decode, by a function of tensors.
-    Batch and heads are those of the first keys. Gradients do not flow through a cache.
+    With a `rotary` keys are stored as they are before rotation, and are rotated when they are used: to their true
+    positions, or past `packed_from` to packed ones. Without one they arrive rotated. `scratch` is memory for rotated
+    keys that layers may share, because only one of them attends at a time. `attention` replaces sparse attention,
+    prefill and decode, by a function of tensors. Batch and heads are those of the first keys. Gradients do not flow
+    through a cache.
+    Raises ValueError when positions shall be packed without a `rotary`.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class LayerCache:
         scratch: Buffer | None = None,
         attention: SparseAttention | None = None,
     ) -> None:
+        if config.packed_from is not None and rotary is None:
+            raise ValueError(NEEDS_ROTARY)
         self.config = config
         self.rotary = rotary
         self.keys = Buffer(capacity, config.block_k)
@@ -50,7 +57,8 @@ class LayerCache:
         self.working_set: WorkingSet | None = None
         self.decode_state: DecodeState | None = None
         self._attention = attention
-        self._steps = 0  # tokens decoded since the last prefill or rewind
+        self._steps = 0  # tokens decoded since the last prefill, rewind or first packed one
+        self._packed = False  # where the working set stands
         self._scratch = scratch if scratch is not None else Buffer(capacity, config.block_k)
         self._rotated: Buffer | None = None
 
@@ -79,52 +87,94 @@ class LayerCache:
     def attend(self, query: Tensor, scale: float, *, dense: bool = False, sliding_window: int | None = None) -> Tensor:
         """Attention of query [B, Hq, T, D], the last T cached tokens, over the cache. Returns [B, Hq, T, D].
 
-        `dense` attends to everything; `sliding_window` to exactly that many last keys.
+        `dense` attends to everything, before `packed_from`; `sliding_window` to exactly that many last keys.
         """
         length_q = query.shape[2]
-        if self.rotary is not None:
-            query = self.rotary.rotate(query, self.length - length_q)
         if sliding_window is not None:
             return self._sliding(query, scale, sliding_window)
-        if dense or sparse_start(length_q, self.length, self.config) == length_q:
-            return dense_attention(query, self._kept_keys(), self.values.tokens, scale)
+        start = packed_start(length_q, self.length, self.config)
+        if start == 0:
+            return self._attend_packed(query, scale)
+        exact = self._attend_exactly(query[:, :, :start], self.length - length_q + start, scale, dense)
+        if start == length_q:
+            return exact
+        return torch.cat((exact, self._attend_packed(query[:, :, start:], scale)), 2)
+
+    def _attend_exactly(self, query: Tensor, length: int, scale: float, dense: bool) -> Tensor:
+        """Attention of query [B, Hq, T, D], the last of the first `length` cached tokens, at true positions."""
+        length_q = query.shape[2]
+        first = length - length_q
+        if dense or sparse_start(length_q, length, self.config) == length_q:
+            return dense_attention(self._turned(query, first), self._kept_keys(length), self._values(length), scale)
         if self._attention is not None:
-            return self._attention(query, self._kept_keys(), self.values.tokens, self.config, scale)
+            query, keys = self._turned(query, first), self._kept_keys(length)
+            return self._attention(query, keys, self._values(length), self.config, scale)
         self._rotated = None
         if length_q == 1:
-            return self._decode(query, scale)
-        self.working_set, self._steps = None, 0
-        self._summarise()
-        return prefill(query, self._all_keys(), self.values.data, self.length, self.summaries, self.config, scale)
+            return self._decode(query, scale, packed=False)
+        self._begin_prefill()
+        return prefill(
+            self._turned(query, first), self._all_keys(length), self.values.data, length, self.summaries, self.config,
+            scale, self._unrotated(query, packed=False),
+        )  # fmt: skip
+
+    def _attend_packed(self, query: Tensor, scale: float) -> Tensor:
+        """Attention of query [B, Hq, T, D], the last T cached tokens, at packed positions."""
+        self._rotated = None
+        config, length_q = self.config, query.shape[2]
+        if length_q == 1:
+            return self._decode(query, scale, packed=True)
+        self._begin_prefill()
+        assert self.rotary is not None
+        position = torch.arange(self.length - length_q, self.length, device=query.device)
+        begin = position // config.block_q * config.block_q
+        base = torch.div(begin - config.window + 1, config.block_k, rounding_mode="floor") * config.block_k
+        placed = self.rotary.rotate_at(query, position - base + config.sink + config.top_k, config.packed_length)
+        output = query.new_empty(*query.shape[:3], self.values.data.shape[3])
+        sparse_rows(
+            placed, self.keys.data, self.values.data, 0, self.length, self.summaries, config, scale, output,
+            self._unrotated(query, packed=True),
+        )  # fmt: skip
+        return output
 
     def _sliding(self, query: Tensor, scale: float, window: int) -> Tensor:
-        start = max(0, self.length - query.shape[2] - window + 1)
-        return sliding_attention(
-            query, self._positioned(start, self.length), self.values.tokens[:, :, start:], window, self.config, scale
-        )
+        first = self.length - query.shape[2]
+        start = max(0, first - window + 1)
+        keys, values = self._positioned(start, self.length), self.values.tokens[:, :, start:]
+        return sliding_attention(self._turned(query, first), keys, values, window, self.config, scale)
 
-    def _decode(self, query: Tensor, scale: float) -> Tensor:
-        due = self._steps % self.config.refresh_interval == 0
+    def _begin_prefill(self) -> None:
+        self.working_set, self._steps = None, 0
+        self._summarise()
+
+    def _decode(self, query: Tensor, scale: float, packed: bool) -> Tensor:
+        if packed != self._packed:
+            self._packed = packed
+            self._steps = 0
+        age = self._steps % self.config.refresh_interval
         self._steps += 1
-        if due:
+        if age == 0:
             self._summarise()
         if uses_triton(self.config, query.device):
-            return self._decode_with_triton(query, scale, due)
+            return self._decode_with_triton(query, scale, age, packed)
         last = self.length - 1
         if self.working_set is None:
             self.working_set = WorkingSet(self.config)
-        if due:
+        if age == 0:
             blocks = None
             if self.config.top_k:
-                key = None if self.config.selector == "summary" else self._all_keys()
+                key = None if self.config.selector == "summary" else self._search_keys()
                 assert isinstance(self.summaries, KeySummaries)
-                blocks = select(query, Slab(0, last, 1, 1), self.config, self.summaries, key)[:, :, 0]
-            self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1])
+                searched = self._search_query(query)
+                blocks = select(searched, Slab(0, last, 1, 1), self.config, self.summaries, key)[:, :, 0]
+            self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1], packed)
         else:
-            self.working_set.append(self._positioned(last, self.length), self.values.tokens[:, :, last:])
-        return self.working_set.attend(query, scale)
+            place = self.working_set.length if packed else last
+            self.working_set.append(self._turned(self.keys.tokens[:, :, last:], place), self.values.tokens[:, :, last:])
+        place = self.working_set.length - 1 if packed else last
+        return self.working_set.attend(self._turned(query, place), scale)
 
-    def _decode_with_triton(self, query: Tensor, scale: float, due: bool) -> Tensor:
+    def _decode_with_triton(self, query: Tensor, scale: float, age: int, packed: bool) -> Tensor:
         from hip_attention.triton_decode import DecodeState
 
         batch, heads = query.shape[:2]
@@ -133,42 +183,71 @@ class LayerCache:
             self.decode_state = DecodeState(self.config, batch, heads, values.shape[3], query.device)
         state = self.decode_state
         state.length.fill_(self.length)
-        if due:
+        if age == 0:
             by_summary = self.config.selector == "summary" or not self.config.top_k
-            state.refresh(query, self.summaries, None if by_summary else self._all_keys())
-        tables = None if self.rotary is None else self.rotary.cover(self.length, query)
+            state.refresh(self._search_query(query), self.summaries, None if by_summary else self._search_keys())
+        positions = self.config.packed_length if packed else self.length
+        tables = None if self.rotary is None else self.rotary.cover(positions, query)
         output = torch.empty(batch, heads, 1, values.shape[3], dtype=query.dtype, device=query.device)
-        state.attend(query, self.keys.data, values, scale, output, tables)
+        place = self.config.visible_keys - 1 + age if packed else self.length - 1
+        state.attend(self._turned(query, place), self.keys.data, values, scale, output, tables, packed)
         return output
 
     def _summarise(self) -> None:
         """Bring the key summaries up to date with every complete block."""
         begin = self.summaries.next_key
         if self.config.top_k and self.config.selector == "summary" and begin + self.config.block_k <= self.length:
-            self.summaries.extend(self._positioned(begin, self.length))
+            by_content = self.config.packed_from is not None
+            self.summaries.extend(
+                self.keys.tokens[:, :, begin:] if by_content else self._positioned(begin, self.length)
+            )
+
+    def _search_query(self, query: Tensor) -> Tensor:
+        """Query [B, Hq, 1, D], the newest token's, as the search compares it with keys."""
+        if self.config.packed_from is None:
+            return self._turned(query, self.length - 1)
+        assert self.rotary is not None
+        return self.rotary.rotate_to(query, self.config.search_distance)
+
+    def _search_keys(self) -> Tensor:
+        """Keys [B, Hkv, capacity, D] as the search reads them."""
+        return self._all_keys(self.length) if self.config.packed_from is None else self.keys.data
+
+    def _unrotated(self, query: Tensor, packed: bool) -> Unrotated | None:
+        if self.config.packed_from is None:
+            return None
+        assert self.rotary is not None
+        searched = self.rotary.rotate_to(query, self.config.search_distance)
+        return Unrotated(searched, self.keys.data, self.rotary, packed)
+
+    def _turned(self, x: Tensor, start: int) -> Tensor:
+        """x [B, H, T, D] rotated to positions from `start` on."""
+        return x if self.rotary is None else self.rotary.rotate(x, start)
 
     def _positioned(self, start: int, stop: int) -> Tensor:
         """Keys [start, stop) rotated to their true positions."""
-        keys = self.keys.data[:, :, start:stop]
-        return keys if self.rotary is None else self.rotary.rotate(keys, start)
+        return self._turned(self.keys.data[:, :, start:stop], start)
 
-    def _all_keys(self) -> Tensor:
-        """All keys at their true positions, [B, Hkv, capacity, D], valid until another layer asks for its own."""
+    def _values(self, length: int) -> Tensor:
+        return self.values.data[:, :, :length]
+
+    def _all_keys(self, length: int) -> Tensor:
+        """Keys at true positions [B, Hkv, >= length, D], `length` of them, until another layer asks for its own."""
         if self.rotary is None:
             return self.keys.data
-        self._scratch.grow(self.length, self.keys.data)
-        self.rotary.rotate(self.keys.tokens, 0, out=self._scratch.data[:, :, : self.length])
+        self._scratch.grow(length, self.keys.data)
+        self.rotary.rotate(self.keys.data[:, :, :length], 0, out=self._scratch.data[:, :, :length])
         return self._scratch.data
 
-    def _kept_keys(self) -> Tensor:
-        """All keys at their true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all."""
+    def _kept_keys(self, length: int) -> Tensor:
+        """Keys at true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all."""
         if self.rotary is None:
-            return self.keys.tokens
+            return self.keys.data[:, :, :length]
         if self._rotated is None:
-            self._rotated = Buffer(self.keys.data.shape[2])
-        if self._rotated.length < self.length:
-            self._rotated.append(self._positioned(self._rotated.length, self.length))
-        return self._rotated.tokens
+            self._rotated = Buffer(true_positions(self.config, self.keys.data.shape[2]))
+        if self._rotated.length < length:
+            self._rotated.append(self._positioned(self._rotated.length, length))
+        return self._rotated.data[:, :, :length]
 
 
 def make_layers(
@@ -179,5 +258,27 @@ def make_layers(
     attention: SparseAttention | None = None,
 ) -> list[LayerCache]:
     """Caches for `count` layers that share one scratch buffer; `rotary_of(layer)` gives each its rotary."""
-    scratch = Buffer(capacity, config.block_k)
-    return [LayerCache(config, capacity, rotary_of(i) if rotary_of else None, scratch, attention) for i in range(count)]
+    scratch = Buffer(true_positions(config, capacity), config.block_k)
+    return [
+        LayerCache(layer_config(config, i), capacity, rotary_of(i) if rotary_of else None, scratch, attention)
+        for i in range(count)
+    ]
+
+
+def layer_config(config: HipConfig, layer: int) -> HipConfig:
+    """Settings of one layer: at packed positions the first, dense ones select more keys than the others instead.
+
+    They select FIRST_LAYERS_FACTOR times as many if the row of visible keys stays within `packed_from` then.
+    """
+    if config.packed_from is None or layer >= config.dense_layers:
+        return config
+    room = config.packed_from - (config.packed_length - config.top_k)
+    top_k = min(FIRST_LAYERS_FACTOR * config.top_k, room // config.block_k * config.block_k)
+    return replace(config, top_k=max(config.top_k, top_k))
+
+
+def true_positions(config: HipConfig, capacity: int) -> int:
+    """How many of `capacity` keys are ever rotated to their true positions for rows of full attention."""
+    if config.packed_from is None:
+        return capacity
+    return min(capacity, max(config.packed_from, config.visible_keys) + config.block_q)

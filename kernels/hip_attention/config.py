@@ -23,7 +23,7 @@ class HipConfig:
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
     min_context: query blocks that end before this position attend to everything, which is faster there.
     packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
-        larger than sink + top_k + window + block_q (see `reference`); None keeps every true position. Selection then
+        larger than `packed_length` (see `reference`); None keeps every true position. Selection then
         is by content, everywhere. Needs a cache that holds keys before rotation.
     backend: "auto" picks the fastest one for the device; "dense" ignores all of the above.
 
@@ -55,6 +55,8 @@ class HipConfig:
             _require(multiple, f"{name} must be a multiple of block_k ({self.block_k}), not {getattr(self, name)}")
         smallest = max(self.block_q, self.block_k)
         _require(self.window >= smallest, f"window must be at least {smallest}, not {self.window}")
+        dense = self.backend == "dense" and self.packed_from is not None
+        _require(not dense, "backend dense attends at true positions: leave packed_from unset")
         _require(self.selector in get_args(Selector), f"selector must be one of {', '.join(get_args(Selector))}")
         _require(self.backend in get_args(Backend), f"backend must be one of {', '.join(get_args(Backend))}")
 
@@ -67,6 +69,11 @@ class HipConfig:
     def visible_keys(self) -> int:
         """Keys a row may see: sink + top_k + window. Rows that have no more are attended to exactly."""
         return self.sink + self.top_k + self.window
+
+    @property
+    def packed_length(self) -> int:
+        """Packed positions stay below this: a row of visible keys, in whole blocks, and the query block after it."""
+        return self.visible_keys + max(self.block_q + self.block_k, self.refresh_interval)
 
     @property
     def search_distance(self) -> int:

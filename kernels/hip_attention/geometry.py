@@ -51,10 +51,20 @@ def searchable_blocks(last_position: int, sink: int, window: int, block_k: int) 
 
 def sparse_start(length_q: int, length_k: int, config: HipConfig) -> int:
     """First row whose query block has more to search than it may select; rows before it attend to everything."""
+    return _first_row(length_q, length_k, config.block_q, max(config.min_context, config.visible_keys))
+
+
+def packed_start(length_q: int, length_k: int, config: HipConfig) -> int:
+    """First row that sees packed positions, which its query block does all together; Tq where none does."""
+    if config.packed_from is None:
+        return length_q
+    return _first_row(length_q, length_k, config.block_q, max(config.packed_from, config.visible_keys))
+
+
+def _first_row(length_q: int, length_k: int, block_q: int, last: int) -> int:
+    """First row of the first query block that ends at position `last` or later; Tq where none does."""
     offset = length_k - length_q
-    reach = config.window + (config.selected_blocks + config.sink // config.block_k) * config.block_k
-    last = max(config.min_context, reach)  # query blocks that end here or later search
-    for slab in slabs(0, length_q, length_k, config.block_q):
+    for slab in slabs(0, length_q, length_k, block_q):
         block = max(0, -(-(last + 1 - slab.first) // slab.rows) - 1)
         if block < slab.blocks:
             return slab.first + block * slab.rows - offset

@@ -37,6 +37,22 @@ class Rotary:
         )
         return self._rotate(x, cosine, sine, out)
 
+    def rotate_to(self, x: Tensor, position: int) -> Tensor:
+        """Rotate all of x [B, H, T, D] to one position."""
+        self._cover(position + 1, x)
+        return self._rotate(x, self._cosine[position], self._sine[position], None)
+
+    def rotate_at(self, x: Tensor, positions: Tensor, length: int) -> Tensor:
+        """Rotate x [B, H, T, D], whose tokens stand at `positions` int64 [T], all below `length`."""
+        self._cover(length, x)
+        return self._rotate(x, self._cosine[positions], self._sine[positions], None)
+
+    def rotate_columns(self, x: Tensor) -> None:
+        """Rotate x [B, H, T, D] in place, token i to position i: in less time than `rotate`, rounded differently."""
+        self._cover(x.shape[2], x)
+        turned = x @ self._turn
+        x.mul_(self._cosine[: x.shape[2]]).addcmul_(turned, self._sine[: x.shape[2]])
+
     def cover(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [>= length, D / 2] of every position, in the dtype and on the device of `like` [..., D]."""
         self._cover(length, like)

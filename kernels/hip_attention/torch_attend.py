@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hip_attention.geometry import Slab
+from hip_attention.rotary import Rotary
 
 WORKING_SET = 5 << 20
 
@@ -23,6 +24,8 @@ def attend(
     sink: int,
     window: int,
     block_k: int,
+    block_q: int = 1,
+    rotary: Rotary | None = None,
 ) -> None:
     """Attention over sink, selected and window keys for the rows of `slab`, written into `output` [B, Hq, Tq, D].
 
@@ -31,12 +34,16 @@ def attend(
     alone, which the heads of a KV group then share. Every row of the slab must see the whole sink, which the slabs from
     geometry.sparse_start on do.
 
+    With `rotary` keys are yet to be rotated, to packed positions: their places in the row of gathered keys. Its
+    window part begins where that of the whole query block of `block_q` does, of which a slab may hold the last rows.
+
     What is gathered at a time fits the processor's second-level cache, from which SDPA runs twice as fast.
     """
     batch, heads_k, _, dim = key.shape
     heads = heads_k if blocks is None else query.shape[1]
     group = query.shape[1] // heads
-    window_blocks = (slab.first + slab.rows - 1) // block_k - (slab.first - window + 1) // block_k + 1
+    oldest = slab.first // block_q * block_q - window + 1
+    window_blocks = (slab.first + slab.rows - 1) // block_k - oldest // block_k + 1
     selected = 0 if blocks is None else blocks.shape[3]
     width = sink // block_k + selected + window_blocks
     per_part = max(1, WORKING_SET // (2 * batch * heads * width * block_k * dim * key.element_size()))
@@ -56,6 +63,8 @@ def attend(
         ids.append(recent.clamp(min=0).expand(batch, heads, n, -1))
         index = torch.cat(ids, 3)
         keys = key_blocks.index_select(0, (key_base + index).flatten()).view(-1, 1, width * block_k, dim)
+        if rotary is not None:
+            rotary.rotate_columns(keys)
         values = value_blocks.index_select(0, (value_base + index).flatten())
         values = values.view(-1, 1, width * block_k, value.shape[3])
 

@@ -191,12 +191,14 @@ def count_calls() -> Iterator[SimpleNamespace]:
 
 
 @torch.no_grad()
-def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
+def detach_rotary(model: PreTrainedModel, capacity: int, packed_from: int | None = None) -> list[Rotary] | None:
     """Make the model hand out queries and keys before rotation, so that a HipCache can rotate them itself.
 
     Returns one Rotary a layer for HipCache(rotaries=...), with tables for `capacity` positions; the model then works
-    with such a cache alone, until it is detached again for another one. Returns None, with the model as it was, where
-    its rotation is not the half-split kind of the whole head, which a forward of 64 tokens with both tells.
+    with such a cache alone, until it is detached again for another one. `packed_from` is that of the cache's HipConfig:
+    rotations that depend on the length of the text are those for the true positions before it. Returns None, with the
+    model as it was, where its rotation is not the half-split kind of the whole head, which a forward of 64 tokens with
+    both tells.
     """
     attach_rotary(model)
     decoder = model.get_decoder()
@@ -213,15 +215,17 @@ def detach_rotary(model: PreTrainedModel, capacity: int) -> list[Rotary] | None:
         extra = {"layer_type": layer_type} if per_type else {}
         return Rotary(lambda positions: original(like, positions, **extra), capacity)
 
-    _freeze(original, capacity)
+    _freeze(original, capacity if packed_from is None else min(capacity, packed_from))
     shared = {layer_type: make(layer_type) for layer_type in set(layer_types)}
     rotaries = [shared[layer_type] for layer_type in layer_types]
     tables = original(like, torch.zeros(1, 1, dtype=torch.long, device=model.device), *([layer_types[0]] * per_type))
     ids = torch.randint(config.vocab_size, (1, 64), generator=torch.Generator().manual_seed(0)).to(model.device)
-    expected = model(ids, past_key_values=HipCache(config), logits_to_keep=1).logits.float()
+    expected = model(ids, past_key_values=HipCache(config, HipConfig()), logits_to_keep=1).logits.float()
     decoder.rotary_emb = IdentityRotary(original, tables[0].shape[-1], rope_type)
     try:
-        found = model(ids, past_key_values=HipCache(config, rotaries=rotaries), logits_to_keep=1).logits.float()
+        found = model(
+            ids, past_key_values=HipCache(config, HipConfig(), rotaries=rotaries), logits_to_keep=1
+        ).logits.float()
         equal = bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
     except RuntimeError:
         equal = False  # the rotary covers part of the head only: the halves do not match

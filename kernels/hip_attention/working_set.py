@@ -14,6 +14,7 @@ from hip_attention.rotary import Rotary
 class WorkingSet:
     """Selected, sink and window keys of one decode position, and every key that arrived since.
 
+    At packed positions a key stands where it lies here in document order, sink first, and the newest last.
     The window therefore still begins where it began at the refresh, and no recent key is lost. The memory,
     [B, Hq, top_k + sink + window + refresh_interval, D] for keys and values each, is laid out once. `blocks` int64
     [B, Hq, K] are the selected key blocks.
@@ -25,10 +26,24 @@ class WorkingSet:
         self._length = 0
         self._keys = self._values = self._mask = torch.empty(0)
 
-    def refresh(self, keys: Buffer, values: Buffer, blocks: Tensor | None, rotary: Rotary | None, heads: int) -> None:
+    @property
+    def length(self) -> int:
+        """Number of keys, which is one more than the packed position of the newest."""
+        return self._length
+
+    def refresh(
+        self,
+        keys: Buffer,
+        values: Buffer,
+        blocks: Tensor | None,
+        rotary: Rotary | None,
+        heads: int,
+        packed: bool = False,
+    ) -> None:
         """Gather what the newest cached token attends to, for `heads` query heads.
 
-        `keys` are rotated by `rotary` if given; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
+        `keys` are rotated by `rotary` if given, to true or `packed` positions; blocks int64 [B, Hq, K] ascending, none
+        in the sink, or None.
         """
         config, length = self.config, keys.length
         self.blocks = blocks
@@ -39,6 +54,8 @@ class WorkingSet:
             chosen = _gather_blocks(keys.data, blocks, config.block_k)
             if rotary is None:
                 self._keys[:, :, :selected] = chosen
+            elif packed:
+                rotary.rotate(chosen, config.sink, out=self._keys[:, :, :selected])
             else:
                 rotary.rotate_blocks(chosen, blocks, config.block_k, out=self._keys[:, :, :selected])
             self._values[:, :, :selected] = _gather_blocks(values.data, blocks, config.block_k)
@@ -46,7 +63,8 @@ class WorkingSet:
         self._length = selected
         for start, stop in ((0, config.sink), (length - config.window, length)):
             part = keys.data[:, :, start:stop]
-            self._put(part if rotary is None else rotary.rotate(part, start), values.data[:, :, start:stop])
+            place = self._length if packed and start else start
+            self._put(part if rotary is None else rotary.rotate(part, place), values.data[:, :, start:stop])
 
     def append(self, key: Tensor, value: Tensor) -> None:
         """Add the newest token's key and value [B, Hkv, 1, D], which all heads of its group see."""

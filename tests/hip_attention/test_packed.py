@@ -1,0 +1,239 @@
+"""Packed positions through a LayerCache and a model, against the oracle."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hip_attention import HipConfig, reference
+from hip_attention.attention import attention
+from hip_attention.cache import LayerCache, layer_config, make_layers
+from hip_attention.rotary import Rotary
+from hip_attention.transformers import HipCache, detach_rotary
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+SMALL = HipConfig(
+    top_k=32, block_q=8, block_k=4, sink=8, window=16, query_stride=1, min_context=0, refresh_interval=3, packed_from=70
+)
+CONFIGS = [
+    pytest.param(SMALL, id="plain"),
+    pytest.param(replace(SMALL, packed_from=0), id="from-the-start"),
+    pytest.param(replace(SMALL, packed_from=101, query_stride=3, sink=0, window=21), id="inside-a-block"),
+    pytest.param(replace(SMALL, top_k=0), id="streaming"),
+    pytest.param(replace(SMALL, min_context=120), id="min-context"),
+    pytest.param(replace(SMALL, selector="representative"), id="representative"),
+    pytest.param(replace(SMALL, selector="representative-first", block_k=2), id="representative-first"),
+]
+
+
+def tensors(length, batch=1, heads=4, heads_k=2, dim=16, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(batch, h, length, dim, generator=generator) for h in (heads, heads_k, heads_k)]
+
+
+def tables(positions):
+    angles = positions[..., None] * 1000.0 ** -(torch.arange(0, 16, 2) / 16)
+    angles = torch.cat((angles, angles), -1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x, positions):
+    cosine, sine = tables(positions)
+    first, second = x.chunk(2, -1)
+    return x * cosine + torch.cat((-second, first), -1) * sine
+
+
+def feed(cache, query, key, value, start, stop):
+    cache.append(key[:, :, start:stop], value[:, :, start:stop])
+    return cache.attend(query[:, :, start:stop], 0.25)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize(
+    ("chunk", "shape"), [(72, dict()), (37, dict(batch=2, heads=6, heads_k=2)), (190, dict(heads=3, heads_k=3))]
+)
+def test_chunks_equal_reference(config: HipConfig, chunk: int, shape: dict) -> None:
+    query, key, value = tensors(190, **shape)
+    cache = LayerCache(config, rotary=Rotary(tables))
+    for start in range(0, 190, chunk):
+        stop = min(start + chunk, 190)
+        out = feed(cache, query, key, value, start, stop)
+        rows = query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop]
+        expected = reference.attention(*rows, config, 0.25, rotate)
+        torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_decode_equals_reference_at_every_age_and_across_the_border(config: HipConfig) -> None:
+    query, key, value = tensors(130)
+    cache = LayerCache(config, rotary=Rotary(tables))
+    feed(cache, query, key, value, 0, 62)
+    blocks, age, packed = torch.empty(0), 0, False
+    for now in range(62, 130):
+        out = feed(cache, query, key, value, now, now + 1)
+        row, keys, values = query[:, :, now : now + 1], key[:, :, : now + 1], value[:, :, : now + 1]
+        exact = not reference.is_packed(now, config)
+        if packed == exact or (exact and now < max(config.min_context, config.visible_keys)):
+            packed, age = not exact, 0
+        if age == 0:
+            blocks = reference.select(reference.search_query(row, config, rotate), keys, config)
+        expected = reference.attend(row, keys, values, blocks, config, 0.25, age, rotate)
+        torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+        age = (age + 1) % config.refresh_interval
+    assert packed
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_chunks_change_nothing_at_all(config: HipConfig) -> None:
+    query, key, value = tensors(256)
+    whole = feed(LayerCache(config, rotary=Rotary(tables)), query, key, value, 0, 256)
+    cache = LayerCache(config, rotary=Rotary(tables))
+    parts = [feed(cache, query, key, value, start, start + 32) for start in range(0, 256, 32)]
+    assert torch.equal(torch.cat(parts, 2), whole)
+
+
+def test_where_everything_fits_packed_is_exact() -> None:
+    query, key, value = tensors(256)
+    config = replace(SMALL, top_k=256 - SMALL.sink - SMALL.window, packed_from=0)
+    exact = [rotate(x, torch.arange(256)) for x in (query, key)]
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        *exact, value, is_causal=True, scale=0.25, enable_gqa=True
+    )
+    out = feed(LayerCache(config, rotary=Rotary(tables)), query, key, value, 0, 256)
+    torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+    packed = reference.attention(query, key, value, config, 0.25, rotate)
+    torch.testing.assert_close(packed, expected, atol=4e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("age", [None, 0, 2])
+def test_packed_positions_keep_the_order_of_the_document_and_stay_in_range(age: int | None) -> None:
+    blocks = torch.tensor([2, 3, 9, 20, 21, 28, 30, 41])  # 41 holds keys that windows hold too
+    for position in range(184, 192) if age is None else [184]:
+        place = reference.packed_positions(position, blocks, 192, SMALL, age)
+        seen = place[reference.visible(blocks, position, 192, SMALL.window + (age or 0), SMALL)]
+        assert bool((seen.diff() > 0).all())
+        assert seen[0] == 0
+        assert seen[-1] == place[position] < SMALL.packed_length
+        assert seen[-SMALL.window :].diff().eq(1).all()
+        assert (seen[:12].diff() == 1).all()  # the sink and the block after it
+
+
+def test_streaming_does_not_tell_where_in_the_text_it_is() -> None:
+    config = replace(SMALL, top_k=0)
+    outputs = []
+    for length in (200, 840):
+        query, key, value = tensors(length)
+        for x, y in zip((query, key, value), tensors(200), strict=True):
+            x[:, :, : config.sink], x[:, :, -80:] = y[:, :, : config.sink], y[:, :, -80:]
+        outputs.append(feed(LayerCache(config, rotary=Rotary(tables)), query, key, value, 0, length)[:, :, -40:])
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("stop", [110, 111])
+def test_a_rewound_cache_forgets(stop: int) -> None:
+    query, key, value = tensors(160)
+    cache, fresh = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    for layer in (cache, fresh):
+        feed(layer, query, key, value, 0, 64)
+    for start, end in ((64, 104), (104, 105), (105, 106), (106, 107)):  # over the border, and back before it
+        feed(cache, query, -key, value, start, end)
+    cache.truncate(64)
+    for start, end in ((64, stop), (stop, stop + 1), (stop + 1, stop + 2)):
+        assert torch.equal(feed(cache, query, key, value, start, end), feed(fresh, query, key, value, start, end))
+
+
+def test_no_row_sees_a_later_key() -> None:
+    query, key, value = tensors(200)
+    before = feed(LayerCache(SMALL, rotary=Rotary(tables)), query, key, value, 0, 200)
+    key[:, :, 123:], value[:, :, 123:] = 9.0, -9.0
+    after = feed(LayerCache(SMALL, rotary=Rotary(tables)), query, key, value, 0, 200)
+    assert torch.equal(before[:, :, :120], after[:, :, :120])
+    assert not torch.equal(before[:, :, 120:], after[:, :, 120:])
+
+
+def test_dense_ends_where_packing_begins() -> None:
+    query, key, value = tensors(190)
+    dense, sparse = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    for layer in (dense, sparse):
+        layer.append(key, value)
+    first = dense.attend(query, 0.25, dense=True)
+    turned = [rotate(x, torch.arange(190)) for x in (query, key)]
+    expected = reference.attention(*turned, value, replace(SMALL, top_k=256, packed_from=None), 0.25)
+    torch.testing.assert_close(first[:, :, :64], expected[:, :, :64], atol=4e-6, rtol=1e-5)
+    assert torch.equal(first[:, :, 64:], sparse.attend(query, 0.25)[:, :, 64:])
+
+
+def test_first_layers_select_more_but_stay_inside_the_window() -> None:
+    config = HipConfig(top_k=1024, packed_from=8192, dense_layers=2)
+    layers = make_layers(4, config, rotary_of=lambda _: Rotary(tables))
+    chosen = [layer.config.top_k for layer in layers]
+    assert chosen[0] == chosen[1] > chosen[2] == chosen[3] == 1024
+    tight = layer_config(replace(config, packed_from=2048), 0)
+    assert 1024 < tight.top_k < chosen[0]
+    assert tight.packed_length <= 2048
+    assert layer_config(replace(config, packed_from=600), 0).top_k == 1024
+    assert layer_config(replace(config, packed_from=None), 0) == replace(config, packed_from=None)
+
+
+def test_keys_that_arrive_rotated_are_refused() -> None:
+    with pytest.raises(ValueError, match="before rotation"):
+        LayerCache(SMALL)
+    with pytest.raises(ValueError, match="before rotation"):
+        attention(*tensors(100), SMALL)
+    with pytest.raises(ValueError, match="packed_from"):
+        HipConfig(packed_from=-1)
+    with pytest.raises(ValueError, match="true positions"):
+        HipConfig(packed_from=100, backend="dense")
+
+
+@pytest.fixture
+def model():
+    config = LlamaConfig(
+        vocab_size=97, hidden_size=64, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
+
+
+@torch.inference_mode()
+def logits(model, ids, config, cuts):
+    cache = HipCache(model.config, config, ids.shape[1], detach_rotary(model, ids.shape[1], config.packed_from))
+    parts = [
+        model(ids[:, start:stop], past_key_values=cache, use_cache=True).logits
+        for start, stop in zip([0, *cuts], [*cuts, ids.shape[1]], strict=True)
+    ]
+    return torch.cat(parts, 1)
+
+
+def test_a_model_that_sees_everything_is_exact(model) -> None:
+    ids = torch.randint(97, (1, 120), generator=torch.Generator().manual_seed(3))
+    config = replace(SMALL, top_k=128, packed_from=0)
+    model.set_attn_implementation("sdpa")
+    with torch.inference_mode():
+        expected = model(ids).logits
+    model.set_attn_implementation("hip")
+    torch.testing.assert_close(logits(model, ids, config, [64, 119]), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_reads_past_its_window_in_any_chunks(model) -> None:
+    ids = torch.randint(97, (1, 330), generator=torch.Generator().manual_seed(3))
+    config = replace(SMALL, packed_from=128, dense_layers=1)
+    whole = logits(model, ids, config, [])
+    torch.testing.assert_close(logits(model, ids, config, [64, 192, 256]), whole, atol=1e-5, rtol=1e-5)
+    exact = logits(model, ids, replace(config, packed_from=None), [])
+    assert (whole - exact)[:, 128:].abs().max() > 1e-3
+    decoded = logits(model, ids, replace(config, refresh_interval=1), [64, *range(320, 330)])
+    torch.testing.assert_close(decoded[:, :320], whole[:, :320], atol=1e-5, rtol=1e-5)
+    assert decoded.isfinite().all()
+
+
+@pytest.mark.parametrize("packed_from", [None, 128])
+def test_rotations_that_depend_on_length_are_those_of_true_positions(model, packed_from: int | None) -> None:
+    config = model.config
+    config.rope_parameters = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    scaled = AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
+    rotaries = detach_rotary(scaled, 1000, packed_from)
+    plain = detach_rotary(model, 1000)
+    assert rotaries is not None and plain is not None
+    x = torch.ones(1, 1, 100, 16)
+    assert torch.equal(rotaries[0].rotate(x, 0), plain[0].rotate(x, 0)) == (packed_from is not None)
