@@ -25,12 +25,17 @@ def attend(
     window: int,
     block_q: int,
     block_k: int,
+    tables: tuple[Tensor, Tensor] | None = None,
+    packed: bool = False,
 ) -> None:
     """Attention for the `count` query blocks from position `begin` on, written into `output` [B, Hq, Tq, D].
 
     query [B, Hq, Tq, D] stands at the end of `length_k` keys; key and value [B, Hkv, >= length_k, D]; blocks int32
     [B, Hq, count, K], ascending, none of them in the sink, or None for sink and window alone. Every row must see the
     whole sink.
+
+    With `tables`, cosine and sine [positions, D / 2], keys are rotated while they are read: to their true positions,
+    or if `packed` to their places in the row of sink, selected blocks and window. The query arrives rotated.
     """
     batch, heads, length_q, dim = query.shape
     dim_v = value.shape[3]
@@ -44,6 +49,8 @@ def attend(
         settings = dict(CHUNK=32, NARROW=32, num_warps=4, num_stages=4 if row_bytes <= 256 else 2)
     if query.is_cuda and not torch.version.hip and row_bytes <= 256:
         settings["maxnreg"] = 128  # two programs of 8 warps, or four of 4, on a multiprocessor of sm_80 and later
+    part = dim if tables is None else dim // 2
+    cosine, sine = tables if tables is not None else (query, query)
     far = max(x.stride(2) * length_k for x in (key, value)) >= 1 << 31
     grid = (heads * count * tiles, batch)
     # Weights beyond 65504 do not fit float16, so there every tile needs care.
@@ -51,12 +58,13 @@ def attend(
     flags = torch.empty(grid[::-1], dtype=torch.int32, device=query.device) if not careful else query
     for care in (True,) if careful else (False, True):
         _attend[grid](
-            query, key, value, output, query if blocks is None else blocks, flags,
-            begin // block_q, begin, length_k, length_k - length_q, count, scale * 1.4426950408889634,
+            query, key, value, output, query if blocks is None else blocks, flags, cosine, sine,
+            cosine.shape[0], begin // block_q, begin, length_k, length_k - length_q, count, scale * 1.4426950408889634,
             *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *output.stride()[:3],
             HEADS=heads, GROUP=heads // key.shape[1], BLOCK_Q=block_q, BLOCK_K=block_k, SELECTED=selected, SINK=sink,
             WINDOW=window, TILE=tile, TILES=tiles, INDEX=tl.int64 if far else tl.int32,
-            SIZE=dim, WIDTH=triton.next_power_of_2(dim), SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v),
+            SIZE=part, WIDTH=max(16, triton.next_power_of_2(part)), SIZE_V=dim_v,
+            WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, PACKED=packed,
             PRECISION=precision(query), CAREFUL=care, FLAGGED=care and not careful, **settings,
         )  # fmt: skip
 
@@ -78,14 +86,38 @@ def _load_rows(at, dim, SIZE: tl.constexpr, WIDTH: tl.constexpr):
     return tl.load(at) if SIZE == WIDTH else tl.load(at, mask=dim < SIZE, other=0.0)
 
 
-@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks"])
+@triton.jit
+def _logits(
+    q, other, key, token, skt, dim, cosine, sine, positions, place,
+    SIZE: tl.constexpr, WIDTH: tl.constexpr, ROTATE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Products of queries with the keys `token` [n, 1]. If ROTATE, keys are turned to the positions `place` [n] first;
+    then `q` and `other` are the two halves of the queries, and SIZE is that of a half."""
+    at = key + (token * skt + dim[None, :])
+    if not ROTATE:
+        k = _load_rows(at, dim[None, :], SIZE, WIDTH)
+        return tl.dot(q, tl.trans(k), input_precision=PRECISION)
+    first = _load_rows(at, dim[None, :], SIZE, WIDTH)
+    second = _load_rows(at + SIZE, dim[None, :], SIZE, WIDTH)
+    angle = tl.minimum(tl.maximum(place, 0), positions - 1)[:, None] * SIZE  # some keys nobody sees stand outside
+    angle += dim[None, :]
+    cos = _load_rows(cosine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
+    sin = _load_rows(sine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
+    turned = (first * cos - second * sin).to(q.dtype)
+    logits = tl.dot(q, tl.trans(turned), input_precision=PRECISION)
+    turned = (second * cos + first * sin).to(q.dtype)
+    return tl.dot(other, tl.trans(turned), logits, input_precision=PRECISION)
+
+
+@triton.jit(do_not_specialize=["positions", "first_block", "begin", "length_k", "offset", "blocks"])
 def _attend(
-    query, key, value, output, chosen, flags, first_block, begin, length_k, offset, blocks, scale,
+    query, key, value, output, chosen, flags, cosine, sine, positions,
+    first_block, begin, length_k, offset, blocks, scale,
     sqb, sqh, sqt, skb, skh, skt, svb, svh, svt, sob, soh, sot,
     HEADS: tl.constexpr, GROUP: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SELECTED: tl.constexpr,
     SINK: tl.constexpr, WINDOW: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, CHUNK: tl.constexpr,
     NARROW: tl.constexpr, INDEX: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, SIZE_V: tl.constexpr,
-    WIDTH_V: tl.constexpr, PRECISION: tl.constexpr,
+    WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr, PRECISION: tl.constexpr,
     CAREFUL: tl.constexpr, FLAGGED: tl.constexpr,
 ):  # fmt: skip
     """One tile of rows of one query block and head. Heads of a KV group run beside each other and share its keys.
@@ -105,6 +137,10 @@ def _attend(
     index = job // (GROUP * TILES) % blocks
     head = (job // (GROUP * TILES) // blocks * GROUP + job % GROUP).to(tl.int64)
     first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
+    # Adding this to a window key's position gives its packed one; the bias makes the division round down.
+    BIAS: tl.constexpr = (WINDOW + BLOCK_K - 1) // BLOCK_K
+    start = ((first_block + index) * BLOCK_Q - WINDOW + 1 + BIAS * BLOCK_K) // BLOCK_K - BIAS
+    shift = SINK + SELECTED * BLOCK_K - start * BLOCK_K
     first += job // GROUP % TILES * TILE
     last = tl.minimum(last, first + TILE - 1)
     position = first + tl.arange(0, TILE)
@@ -118,6 +154,9 @@ def _attend(
     chosen += ((batch * HEADS + head) * blocks + index) * SELECTED
     rows = query + (position - offset).to(tl.int64)[:, None] * sqt + dim[None, :]
     q = tl.load(rows, mask=here[:, None] & (dim < SIZE)[None, :], other=0.0)
+    other = q
+    if ROTATE:
+        other = tl.load(rows + SIZE, mask=here[:, None] & (dim < SIZE)[None, :], other=0.0)
     total = tl.zeros([TILE, WIDTH_V], tl.float32)
     peak = tl.full([TILE], -1.0e30, tl.float32)
     weight = tl.zeros([TILE], tl.float32)
@@ -140,10 +179,12 @@ def _attend(
         block = tl.load(chosen + u // BLOCK_K, mask=u < GATHERED, other=(1 << 30) // BLOCK_K)
         token = block * BLOCK_K + u % BLOCK_K
         seen = position[:, None] >= (token + WINDOW)[None, :]
-        token = tl.minimum(token, length_k - 1).to(INDEX)[:, None]
-        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
+        token = tl.minimum(token, length_k - 1)
+        place = SINK + u if PACKED else token
+        token = token.to(INDEX)[:, None]
+        logits = _logits(q, other, key, token, skt, dim, cosine, sine, positions, place, SIZE, WIDTH, ROTATE, PRECISION)
+        logits = tl.where(seen, logits, float("-inf"))
         v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
-        logits = tl.where(seen, tl.dot(q, tl.trans(k), input_precision=PRECISION), float("-inf"))
         total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
     for c in tl.range(0, REST + OLDEST + tl.maximum(0, tl.cdiv(last + 1 - newest, NARROW)), num_stages=2):
         w = c - REST
@@ -156,10 +197,14 @@ def _attend(
             since = tl.where(w < 0, tl.where(rest < SINK, 0, 1 << 30), since)
             span = tl.where(w < 0, 1 << 30, WINDOW)
         seen = (position[:, None] - since[None, :]).to(tl.uint32) < span
-        token = tl.minimum(token, length_k - 1).to(INDEX)[:, None]
-        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
+        token = tl.minimum(token, length_k - 1)
+        place = token
+        if PACKED:
+            place = tl.where(w < 0, token, token + shift)
+        token = token.to(INDEX)[:, None]
+        logits = _logits(q, other, key, token, skt, dim, cosine, sine, positions, place, SIZE, WIDTH, ROTATE, PRECISION)
+        logits = tl.where(seen, logits, float("-inf"))
         v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
-        logits = tl.where(seen, tl.dot(q, tl.trans(k), input_precision=PRECISION), float("-inf"))
         total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
     for c in range(0, FREE + SINKS + middle):
         token = tl.where(c < FREE + SINKS, (c - FREE) * CHUNK, inner + (c - FREE - SINKS) * CHUNK) + n
@@ -167,10 +212,12 @@ def _attend(
             u = c * CHUNK + n
             block = tl.load(chosen + u // BLOCK_K, mask=n < (FREE - c) * CHUNK, other=0)
             token = tl.where(c < FREE, block * BLOCK_K + u % BLOCK_K, token)
+        place = token
+        if PACKED:
+            place = tl.where(c < FREE, SINK + c * CHUNK + n, tl.where(c < FREE + SINKS, token, token + shift))
         token = token.to(INDEX)[:, None]
-        k = _load_rows(key + (token * skt + dim[None, :]), dim[None, :], SIZE, WIDTH)
+        logits = _logits(q, other, key, token, skt, dim, cosine, sine, positions, place, SIZE, WIDTH, ROTATE, PRECISION)
         v = _load_rows(value + (token * svt + dim_v[None, :]), dim_v[None, :], SIZE_V, WIDTH_V)
-        logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)
         if CAREFUL:
             total, peak, weight = _accumulate(logits, v, total, peak, weight, scale, PRECISION)
         else:

@@ -57,11 +57,13 @@ class DecodeState:
         scale: float,
         output: Tensor,
         tables: tuple[Tensor, Tensor] | None = None,
+        packed: bool = False,
     ) -> None:
         """Attention of query [B, Hq, 1, D] over sink, selected keys and all since the window of the refresh began.
 
-        key and value [B, Hkv, capacity, D]; output [B, Hq, 1, D]. `tables` are cosine and sine [capacity, D / 2] if
-        keys are yet to be rotated.
+        key and value [B, Hkv, capacity, D]; output [B, Hq, 1, D]. `tables` are cosine and sine [positions, D / 2] if
+        keys are yet to be rotated: to their true positions, or if `packed` to their places in the row of sink,
+        selected blocks and window. The query arrives rotated.
         """
         config = self.config
         batch, heads, splits, dim_v = self._totals.shape
@@ -73,7 +75,8 @@ class DecodeState:
                 scale * 1.4426950408889634, *query.stride()[:2], *key.stride()[:3], *value.stride()[:3],
                 GROUP=heads // key.shape[1], SELECTED=config.selected_blocks, BLOCK_K=config.block_k, SINK=config.sink,
                 WINDOW=config.window, SPLITS=splits, CHUNK=CHUNK, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
-                SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, num_warps=2,
+                SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, PACKED=packed,
+                num_warps=2,
             )  # fmt: skip
             _merge_splits[(heads, batch)](
                 self._totals, self._norms, output, *output.stride()[:2],
@@ -135,7 +138,7 @@ def _attend_split(
     sqb, sqh, skb, skh, skt, svb, svh, svt,
     GROUP: tl.constexpr, SELECTED: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr,
     SPLITS: tl.constexpr, CHUNK: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, SIZE_V: tl.constexpr,
-    WIDTH_V: tl.constexpr, ROTATE: tl.constexpr,
+    WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr,
 ):  # fmt: skip
     """Attend to CHUNK keys: of the selected blocks, or of sink and window, which then has grown since the refresh."""
     split, head, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
@@ -155,6 +158,9 @@ def _attend_split(
         gathered = block * BLOCK_K + u % BLOCK_K
         seen = tl.where(split < CHUNKS, (u < GATHERED) & (gathered < oldest), seen)
         token = tl.where(split < CHUNKS, gathered, token)
+    place = token
+    if PACKED:
+        place = tl.where(split < CHUNKS, SINK + u, tl.where(w < SINK, w, GATHERED + w))
     token = token.to(tl.int64)
     key += batch * skb + head // GROUP * skh
     value += batch * svb + head // GROUP * svh
@@ -166,8 +172,8 @@ def _attend_split(
         here = seen[:, None] & inside[None, :]
         first = tl.load(query + dim, mask=inside, other=0.0).to(tl.float32)[None, :]
         second = tl.load(query + HALF + dim, mask=inside, other=0.0).to(tl.float32)[None, :]
-        cos = tl.load(cosine + token[:, None] * HALF + dim[None, :], mask=here, other=0.0).to(tl.float32)
-        sin = tl.load(sine + token[:, None] * HALF + dim[None, :], mask=here, other=0.0).to(tl.float32)
+        cos = tl.load(cosine + place[:, None] * HALF + dim[None, :], mask=here, other=0.0).to(tl.float32)
+        sin = tl.load(sine + place[:, None] * HALF + dim[None, :], mask=here, other=0.0).to(tl.float32)
         at = key + token[:, None] * skt + dim[None, :]
         # Turning the query back by the key's angle equals turning the key.
         logits = tl.sum(tl.load(at, mask=here, other=0.0).to(tl.float32) * (first * cos + second * sin), 1)

@@ -22,13 +22,20 @@ def prefill(
     config: HipConfig,
     scale: float,
     output: Tensor,
+    search_query: Tensor | None = None,
+    tables: tuple[Tensor, Tensor] | None = None,
+    packed: bool = False,
 ) -> None:
     """Sparse attention for the rows of query [B, Hq, Tq, D] from `start` on, written into `output` [B, Hq, Tq, D].
 
-    As `attention.prefill`, whose sparse part this is.
+    As `attention.prefill`, whose sparse part this is. `search_query` [B, Hq, Tq, D] selects in place of `query`;
+    `tables` and `packed` are those of `triton_attend.attend`.
     """
     assert summaries is None or isinstance(summaries, TreeSummaries)
-    query, key, value = (x if x.stride(3) == 1 else x.contiguous() for x in (query, key, value))
+    search_query = query if search_query is None else search_query
+    query, search_query, key, value = (
+        x if x.stride(3) == 1 else x.contiguous() for x in (query, search_query, key, value)
+    )
     length_q, block_q = query.shape[2], config.block_q
     first = length_k - length_q + start
     stop = -(-length_k // block_q)
@@ -37,10 +44,11 @@ def prefill(
         for block in range(first // block_q, stop, together):
             begin = max(first, block * block_q)
             count = min(together, stop - block)
-            blocks = select(query, begin, count, length_k, config, summaries, key) if config.top_k else None
+            blocks = select(search_query, begin, count, length_k, config, summaries, key) if config.top_k else None
             attend(
                 query, key, value, blocks, begin, count, length_k, output, scale=scale,
                 sink=config.sink, window=config.window, block_q=block_q, block_k=config.block_k,
+                tables=tables, packed=packed,
             )  # fmt: skip
 
 
