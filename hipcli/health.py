@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hipcli import __version__, embedded, model_cache, paths
+from hipcli import __version__, embedded, paths, storage
 from hipcli.budget import GIB, available_memory
 from hipcli.errors import HipError
 from hipcli.loading import choose_device, choose_dtype
@@ -131,7 +131,7 @@ def _cache() -> Check:
         return Check("cache", "FAIL", f"{folder}: cannot be written: {error.strerror}", hint)
     value = f"{folder} ({_size(folder) / 1e9:.2f} GB used, {free / 1e9:.1f} GB free)"
     if free < _LITTLE_DISK:
-        return Check("cache", "warn", value, model_cache.SPACE_HINT)
+        return Check("cache", "warn", value, storage.SPACE_HINT)
     return Check("cache", "ok", value)
 
 

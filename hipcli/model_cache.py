@@ -1,6 +1,5 @@
 """The folder of converted models: one folder a GGUF file, named by its checksum, complete or not there at all."""
 
-import errno
 import hashlib
 import json
 import os
@@ -8,19 +7,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hipcli import paths
-from hipcli.errors import HipError
+from hipcli.storage import PARTIAL, Lock, cache_errors
 
 # Part of each folder's name: raise it when hipcli.gguf writes something else, and files are converted anew.
 _CONVERTER = 1
 _ORIGIN = "origin.json"
-
-_PLACE_HINT = "name a folder that you can write to in HIPCLI_CACHE_DIR"
-SPACE_HINT = "free some space, or name a folder on another disk in HIPCLI_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,7 @@ def converted(path: Path, sha256: str, origin: str, say: Callable[[str], None]) 
     """
     target = folder_of(sha256)
     if target.is_dir():
+        mark_used(target)
         return target
     from hipcli import gguf
 
@@ -82,6 +79,12 @@ def converted(path: Path, sha256: str, origin: str, say: Callable[[str], None]) 
             if not target.is_dir():
                 raise
     return target
+
+
+def mark_used(folder: Path) -> None:
+    """Note that a converted model is wanted now: `hip cache prune` takes those first that were not for long."""
+    with suppress(OSError):
+        os.utime(folder)
 
 
 def all_converted() -> Iterator[Converted]:
@@ -103,29 +106,11 @@ def work_folder() -> Iterator[Path]:
     Raises HipError when writing in it fails.
     """
     with cache_errors():
-        work = Path(tempfile.mkdtemp(prefix=".partial-", dir=paths.private_dir(models_dir())))
+        work = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=paths.private_dir(models_dir())))
+        lock = Lock.take(work)  # what is not locked was left behind, and `hip cache prune` takes it away
         try:
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-
-def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raise HipError, saying how much is missing, when the disk of `folder` has not `needed_bytes` free."""
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise HipError(
-            f"{models_dir()}: {needed_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free on the disk", SPACE_HINT
-        )
-
-
-@contextmanager
-def cache_errors() -> Iterator[None]:
-    """Turn a full disk or a cache that cannot be written into a HipError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise HipError(f"{models_dir()}: no space left on the disk", SPACE_HINT) from error
-        reason = error.strerror or str(error)
-        raise HipError(f"{models_dir()}: cannot write the model cache: {reason}", _PLACE_HINT) from error
+            if lock is not None:
+                lock.release()

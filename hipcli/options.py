@@ -62,6 +62,16 @@ Pages = Annotated[
         show_default=False,
     ),
 ]
+SessionName = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        metavar="NAME",
+        help="Keep what the model read of these documents under NAME, and take it from there in later runs.",
+        rich_help_panel=INPUT,
+        show_default=False,
+    ),
+]
 Password = Annotated[
     str | None,
     typer.Option(

@@ -41,6 +41,7 @@ class Result:
     prompt_tokens: int = 0
     longest: int = 0
     packed_from: int | None = None
+    cached_tokens: int = 0
     read_s: float = 0.0
     load_s: float = 0.0
     prefill_s: float = 0.0
@@ -85,7 +86,7 @@ class Result:
             ],
             "usage": {
                 "prompt_tokens": self.prompt_tokens,
-                "cached_tokens": 0,
+                "cached_tokens": self.cached_tokens,
                 "completion_tokens": self.completion_tokens,
                 "context_window": self.window,
                 "truncated": False,
@@ -113,6 +114,8 @@ class Result:
     def statistics(self) -> str:
         """The same in one line."""
         parts = [f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens", f"prefill {self.prefill_s:.1f} s"]
+        if self.cached_tokens:
+            parts[0] += f" ({self.cached_tokens:,} from the session)"
         if self.decode_s > 0:
             parts.append(f"decode {self.completion_tokens / self.decode_s:.1f} tok/s")
         parts.append(self._attention())

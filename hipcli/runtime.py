@@ -1,9 +1,11 @@
 """The model behind a run, opened in two steps: tokenizer and sizes to plan with, then the weights to read with."""
 
+import hashlib
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hip_attention.config import HipConfig
@@ -11,18 +13,31 @@ from hip_attention.config import HipConfig
 from hipcli import budget
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Event, PrefillProgress
-from hipcli.models import ModelShape, ModelSource, resolve, shape
+from hipcli.models import ModelShape, ModelSource, resolve, shape, weight_files
+from hipcli.saved import Basis
 from hipcli.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from hipcli.saved import State
+
 
 class Reader(Protocol):
     """What a run needs of an engine; `hipcli.engine.Engine` is one."""
 
+    @property
+    def length(self) -> int:
+        """Tokens of what all questions share that are behind, read or restored."""
+
+    def state(self, start: int, stop: int) -> "State":
+        """What has to be kept of those tokens [start, stop) so that they need not be read again."""
+
+    def restore(self, state: "State") -> None:
+        """Take over what `state` gave for the next tokens, before anything is read."""
+
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
-        """Read what all questions share, once."""
+        """Read what all questions share, once, from where it is not restored."""
 
     def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
         """Read a question and answer it; afterwards ready for the next question."""
@@ -41,6 +56,9 @@ class Runtime(Protocol):
 
     def load(self) -> None:
         """Read the weights. Raises HipError where they cannot be used or do not fit."""
+
+    def basis(self, hip: HipConfig) -> Basis:
+        """What a session depends on, with this attention."""
 
     def reader(self, capacity: int, hip: HipConfig) -> Reader:
         """An engine with an empty context of `capacity` tokens and this attention, on the loaded weights."""
@@ -76,6 +94,13 @@ class LocalRuntime:
         if self.model is None:
             self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
 
+    def basis(self, hip: HipConfig) -> Basis:
+        from hipcli.loading import choose_device, choose_dtype
+
+        dtype = choose_dtype(self.settings.dtype, choose_device(self.settings.device))
+        revision = self.revision or _fingerprint(self.source.path)
+        return Basis(self.name, revision, str(dtype).removeprefix("torch."), asdict(hip))
+
     def reader(self, capacity: int, hip: HipConfig) -> Reader:
         from hipcli.engine import Engine, Sampling
 
@@ -98,6 +123,13 @@ def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:
 
     source = resolve(settings.model, say)
     return LocalRuntime(source, shape(source), load_tokenizer(source), settings)
+
+
+def _fingerprint(folder: Path) -> str:
+    """What tells the content of a plain model folder from what it was before: its files, their sizes and times."""
+    files = [(folder / "config.json"), *weight_files(folder)]
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def as_out_of_memory(error: RuntimeError) -> HipError | None:

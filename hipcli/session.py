@@ -5,6 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from hip_attention.config import HipConfig
@@ -18,6 +19,8 @@ from hipcli.inputs import default_paths, read_documents, standard_input
 from hipcli.positions import place
 from hipcli.progress import Update, progress
 from hipcli.result import Answer, Result
+from hipcli.resume import read
+from hipcli.saved import Session, open_session
 from hipcli.settings import Settings
 from hipcli.tokens import PromptEncoder
 
@@ -150,13 +153,19 @@ def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> No
 
 def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output: render.Output, result: Result) -> None:
     settings = result.settings
+    saved = None
+    if settings.session is not None:
+        (reading,) = readings  # --each is excluded
+        paths = [document.path for document in reading.budget.documents]
+        saved = open_session(settings.session, reading.prefix, paths, model.basis(reading.hip))
     try:
-        start = time.monotonic()
-        with progress("Loading model", not settings.quiet):
-            model.load()
-        result.load_s = time.monotonic() - start
-        for reading in readings:
-            _answer_one(task, reading, model, output, result)
+        with saved or nullcontext():
+            start = time.monotonic()
+            with progress("Loading model", not settings.quiet):
+                model.load()
+            result.load_s = time.monotonic() - start
+            for reading in readings:
+                _answer_one(task, reading, model, saved, output, result)
     except RuntimeError as error:
         if out_of_memory := runtime.as_out_of_memory(error):
             raise out_of_memory from error
@@ -168,14 +177,20 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
         render.say(result.statistics())
 
 
-def _answer_one(task: Task, reading: Reading, model: runtime.Runtime, output: render.Output, result: Result) -> None:
-    """Read one context and answer every question about it, writing text as it comes."""
+def _answer_one(
+    task: Task,
+    reading: Reading,
+    model: runtime.Runtime,
+    saved: Session | None,
+    output: render.Output,
+    result: Result,
+) -> None:
+    """Read one context, as far as it is not `saved`, and answer every question about it, writing text as it comes."""
     settings = result.settings
     reader = model.reader(reading.budget.total_tokens, reading.hip)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
-        for read in reader.read(reading.prefix):
-            update(read.done, read.total)
+        result.cached_tokens += read(reader, reading.prefix, saved, update, render.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
     result.longest = max(result.longest, reading.budget.prompt_tokens)

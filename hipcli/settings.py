@@ -11,6 +11,7 @@ from hip_attention.config import HipConfig
 from hipcli.errors import ExitCode, HipError
 from hipcli.inputs import ReadOptions
 from hipcli.options import AttentionKind, Dtype, PositionKind
+from hipcli.saved import folder_of
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Options that do nothing with another kind of attention than these.
@@ -30,6 +31,7 @@ class Settings:
     """Everything the options of `summarize` and `ask` say, apart from paths and questions."""
 
     reading: ReadOptions
+    session: str | None
     prompt: str
     parameters: dict[str, str]
     length: str | None
@@ -72,8 +74,8 @@ def gather(context: typer.Context) -> Settings:
 
 
 _PLAIN = (
-    "prompt", "model", "device", "dtype", "attention", "positions", "temperature", "top_p", "seed", "max_tokens",
-    "as_json", "output", "dry_run", "verbose", "quiet",
+    "session", "prompt", "model", "device", "dtype", "attention", "positions", "temperature", "top_p", "seed",
+    "max_tokens", "as_json", "output", "dry_run", "verbose", "quiet",
 )  # fmt: skip
 
 
@@ -81,6 +83,10 @@ def _check(context: typer.Context) -> None:
     values = context.params
     if values["verbose"] and values["quiet"]:
         raise _usage("--verbose and --quiet exclude each other")
+    if values["session"] is not None:
+        folder_of(values["session"])
+        if values.get("each"):
+            raise _usage("--session and --each exclude each other", "a session keeps one reading of all documents")
     if not _DEVICE.fullmatch(values["device"]):
         raise _usage(f"--device {values['device']}: no such device", "take auto, cpu, cuda or cuda:N")
     for name, kinds in _NEEDS.items():

@@ -4,7 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hip_attention.config import HipConfig
@@ -12,6 +12,7 @@ from hip_attention.config import HipConfig
 from hipcli import budget, runtime
 from hipcli.events import Done, Event, PrefillProgress, Token
 from hipcli.models import ModelShape
+from hipcli.saved import Basis
 from hipcli.settings import Settings
 
 
@@ -74,6 +75,9 @@ class FakeRuntime:
     def load(self) -> None:
         self.loads += 1
 
+    def basis(self, hip: HipConfig) -> Basis:
+        return Basis(self.name, self.revision, "int32", asdict(hip))
+
     def reader(self, capacity: int, hip: HipConfig) -> "FakeReader":
         self.capacities.append(capacity)
         self.attentions.append(hip)
@@ -84,14 +88,34 @@ class FakeRuntime:
 
 
 class FakeReader:
+    """What it keeps of a token is the token itself."""
+
     def __init__(self, fake: FakeRuntime) -> None:
         self.fake = fake
+        self.kept: list[int] = []
+
+    @property
+    def length(self) -> int:
+        return len(self.kept)
+
+    def state(self, start: int, stop: int) -> Any:
+        import torch
+
+        kept = torch.tensor(self.kept[start:stop], dtype=torch.int32)[None, None, :, None]
+        return [(kept, -kept)]
+
+    def restore(self, state: Any) -> None:
+        ((key, value),) = state
+        assert key.equal(-value)
+        self.kept += key.flatten().tolist()
 
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
-        self.fake.reads.append(self.fake.tokenizer.decode(ids))
-        for done in range(0, len(ids), 64):
+        assert self.kept == list(ids[: self.length])
+        self.fake.reads.append(self.fake.tokenizer.decode(ids[self.length :]))
+        for done in range(self.length, len(ids), 64):
             time.sleep(self.fake.delay)
             yield PrefillProgress(done, len(ids))
+            self.kept = list(ids[: min(done + 64, len(ids) // 64 * 64)])
         yield PrefillProgress(len(ids), len(ids))
 
     def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:

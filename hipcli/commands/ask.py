@@ -43,6 +43,7 @@ def ask(
     pages: o.Pages = None,
     password: o.Password = None,
     encoding: o.Encoding = None,
+    session: o.SessionName = None,
     prompt: o.PromptName = "ask",
     parameters: o.Parameters = None,
     model: o.ModelName = DEFAULT_MODEL,

@@ -29,6 +29,7 @@ def summarize(
     pages: o.Pages = None,
     password: o.Password = None,
     encoding: o.Encoding = None,
+    session: o.SessionName = None,
     length: Length = "medium",
     prompt: o.PromptName = "summarize",
     parameters: o.Parameters = None,

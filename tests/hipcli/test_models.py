@@ -198,7 +198,7 @@ class TestGguf:
 
     def test_cache_that_is_a_file(self, tiny_gguf, cache):
         cache.write_text("in the way")
-        with pytest.raises(HipError, match="cannot write the model cache"):
+        with pytest.raises(HipError, match="cannot write the cache"):
             resolve(str(tiny_gguf))
 
     def test_other_file(self, tmp_path):

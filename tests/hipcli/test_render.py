@@ -8,7 +8,6 @@ import pytest
 
 from hipcli import render
 from hipcli.errors import HipError
-from hipcli.progress import rate
 from hipcli.render import AnswerWriter, Output
 
 
@@ -146,10 +145,3 @@ def test_json_is_valid_for_any_file_name_and_encoding(monkeypatch: pytest.Monkey
         assert json.loads(raw.getvalue().decode(encoding)) == value
         assert raw.getvalue().endswith(b"}\n")
         assert ("漢".encode() in raw.getvalue()) == (encoding == "utf-8")
-
-
-def test_rate() -> None:
-    assert rate(84310, 212004, 8.542) == "84,310 / 212,004 tokens · 9,870 tok/s · ETA 0:13"
-    assert rate(0, 100, 3.0) == "0 / 100 tokens"
-    assert rate(7, None, 2.0) == "7 tokens · 4 tok/s"
-    assert rate(10, 1000, 10.0).endswith("ETA 16:30")
