@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from hip_attention import HipConfig
 from hip_attention.transformers import HipCache, attach_rotary
-from transformers import AutoModelForCausalLM, LlamaConfig
+from small_engine import DOCUMENT, QUESTION, SPARSE, Bytes, random_llama
 
 from hipcli.engine import Chooser, Engine, Sampling, TextStream
 from hipcli.errors import HipError
@@ -12,38 +11,10 @@ from hipcli.events import Done, PrefillProgress, Token
 from hipcli.loops import repeats
 from hipcli.packing import PackedLinear, pack_linear_layers
 
-SPARSE = HipConfig(top_k=32, block_q=8, block_k=4, sink=8, window=16, min_context=0, dense_layers=1, refresh_interval=3)
-DOCUMENT = [(7 * i * i + 3 * i) % 256 for i in range(300)]
-QUESTION = [72, 101, 108, 108, 111]
-
-
-class Bytes:
-    """A tokenizer whose tokens are bytes."""
-
-    eos_token_id = 256
-
-    def decode(self, ids, skip_special_tokens):
-        return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
-
 
 @pytest.fixture
 def model():
-    torch.manual_seed(2)
-    config = LlamaConfig(
-        vocab_size=260,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        eos_token_id=None,
-        bos_token_id=None,
-    )
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
-    torch.manual_seed(2)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.6)
-    return model
+    return random_llama()
 
 
 def engine(model, **options) -> Engine:

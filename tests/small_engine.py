@@ -1,0 +1,37 @@
+"""What tests of the engine run on: a small random model, settings that make it sparse, and some tokens."""
+
+import torch
+from hip_attention import HipConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+
+SPARSE = HipConfig(top_k=32, block_q=8, block_k=4, sink=8, window=16, min_context=0, dense_layers=1, refresh_interval=3)
+DOCUMENT = [(7 * i * i + 3 * i) % 256 for i in range(300)]
+QUESTION = [72, 101, 108, 108, 111]
+
+
+class Bytes:
+    """A tokenizer whose tokens are bytes."""
+
+    eos_token_id = 256
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
+
+
+def random_llama() -> PreTrainedModel:
+    """The same model every time, with hip attention."""
+    config = LlamaConfig(
+        vocab_size=260,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
+    torch.manual_seed(2)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.6)
+    return model
