@@ -204,7 +204,7 @@ longest = time.monotonic() - begin
 storage.remove(folder_of("book"))
 random.seed(1)
 before = kills = grown = 0
-while kills < 60 or grown < 15:
+while kills < 40 or grown < 10:
     child = os.fork()
     if child == 0:
         run(256)
