@@ -10,6 +10,7 @@ from hipcli.commands.ask import ask
 from hipcli.commands.bench import app as bench
 from hipcli.commands.cache import app as cache
 from hipcli.commands.doctor import doctor
+from hipcli.commands.eval import eval
 from hipcli.commands.extract import extract
 from hipcli.commands.models import app as models
 from hipcli.commands.summarize import summarize
@@ -53,6 +54,14 @@ app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")
 app.command()(doctor)
 app.add_typer(bench, name="bench")
+app.command(
+    short_help="Measure what a model loses under sparse attention.",
+    epilog=_examples(
+        "hip eval needle --context 8k,16k book.txt",
+        "hip eval perplexity -a dense -a hip:top_k=2048 -a streaming book.txt",
+        "hip eval qa --results results.jsonl questions.jsonl",
+    ),
+)(eval)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,185 @@
+"""One run of `hip eval`: files, units, results, report."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hipcli import render
+from hipcli.documents import Document
+from hipcli.errors import ExitCode, HipError
+from hipcli.evaluation.specs import Spec, parse, tokens
+from hipcli.inputs import ReadOptions, default_paths, read_documents, standard_input
+from hipcli.models import resolve
+
+if TYPE_CHECKING:
+    from hipcli.evaluation.questions import Skipped
+    from hipcli.evaluation.store import Record
+    from hipcli.evaluation.subject import Subject
+    from hipcli.evaluation.units import Unit
+
+Task = Literal["perplexity", "needle", "qa", "summary", "agreement"]
+
+DEFAULT_N = {"perplexity": 4, "needle": 20, "agreement": 2}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate. Texts are as the user typed them; `n` None stands for the task's own default."""
+
+    task: Task
+    paths: list[str] | None
+    model: str
+    device: str
+    dtype: str
+    attention: list[str]
+    context: str | None
+    kinds: str | None
+    n: int | None
+    decode: int
+    seed: int
+    results: Path | None
+    shard: str
+    output: Path | None
+    plot: Path | None
+    as_json: bool
+
+
+def run(request: Request) -> int:
+    """Do the units that are missing, then report all there are. Raises HipError."""
+    # Before torch is imported: threads that wait by spinning take the processor from those they wait for.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    specs = _specs(request.attention)
+    shard = _shard(request.shard)
+    if request.plot is not None and request.task != "needle":
+        raise _usage("--plot draws needles only")
+
+    from hipcli.evaluation import units as work
+    from hipcli.evaluation.store import Store
+    from hipcli.evaluation.subject import Subject
+
+    subject = Subject(resolve(request.model, render.say), request.device, request.dtype)
+    units, skipped = _units(request, subject)
+    _announce(units, specs, skipped, subject)
+    store = Store(request.results)
+    with render.Output(request.output) as output:
+        work.run(units, specs, subject, store, shard, _progress)
+        store.reload()
+        records = work.records(units, specs, subject, store)
+        _report(request, specs, records, skipped, subject, output)
+    return ExitCode.DONE
+
+
+def _units(request: Request, subject: "Subject") -> tuple[list["Unit"], list["Skipped"]]:
+    from hipcli.evaluation import agreement, needle, perplexity, questions
+    from hipcli.evaluation.corpus import Corpus, fingerprint
+    from hipcli.evaluation.needles import KINDS
+
+    if request.task in ("qa", "summary"):
+        items = [item for path in request.paths or [] for item in questions.load(Path(path))]
+        if not items:
+            raise _usage(f"{request.task} needs a JSON Lines file of questions")
+        limit = tokens(request.context) if request.context else subject.window
+        if limit is None:
+            raise _usage("the model does not say how long its window is", "say --context")
+        return questions.units(items, request.task == "summary", limit, request.n, request.seed, subject)
+    documents = _documents(request.paths)
+    files = fingerprint(documents)
+    corpus = Corpus(documents, lambda text: len(subject.encoder.text(text)))
+    contexts = [tokens(part) for part in (request.context or "8k").split(",")]
+    n = request.n or DEFAULT_N[request.task]
+    if request.task == "perplexity":
+        return perplexity.units(corpus, files, contexts, n), []
+    if request.task == "agreement":
+        return agreement.units(corpus, files, contexts, n, request.decode), []
+    kinds = request.kinds.split(",") if request.kinds else list(KINDS)
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise _usage(f"--kinds {unknown[0]}: no such kind", f"kinds: {', '.join(KINDS)}")
+    return needle.units(corpus, files, kinds, contexts, n, request.seed), []
+
+
+def _documents(paths: list[str] | None) -> list[Document]:
+    stdin = standard_input()
+    documents = []
+    for found in read_documents(default_paths(paths, stdin), ReadOptions(), stdin):
+        if isinstance(found, HipError):
+            raise found
+        documents.append(found)
+    return documents
+
+
+def _specs(texts: Sequence[str]) -> list[Spec]:
+    specs = [parse(text) for text in texts]
+    if len({spec.text for spec in specs}) < len(specs):
+        raise _usage("--attention: one of them stands twice")
+    return specs
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """Shard "2/4" as (1, 4)."""
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise _usage(f"--shard {text}: not a shard", "say 1/4 for the first of four")
+    return int(number) - 1, int(of)
+
+
+def _announce(units: Sequence["Unit"], specs: Sequence[Spec], skipped: Sequence["Skipped"], subject: "Subject") -> None:
+    for each in skipped:
+        render.warn(f"{each.document}: {each.tokens:,} tokens do not fit: {each.questions} questions skipped")
+    longest = max((unit.context for unit in units), default=0)
+    for spec in specs:
+        if spec.config.backend != "dense" and longest <= spec.config.min_context:
+            render.warn(f"{spec.text}: no text is longer than its min_context, {spec.config.min_context}: all is dense")
+        stretched = spec.yarn is not None or spec.config.packed_from is not None
+        if subject.window and longest > subject.window and not stretched:
+            render.warn(f"{spec.text}: {longest:,} tokens are more than the {subject.window:,} of {subject.name}")
+
+
+def _progress(done: int, total: int, unit: "Unit", spec: Spec, seconds: float) -> None:
+    place = f"{unit.task} {unit.group} {unit.context:,} #{unit.number}"
+    render.say(f"[{done}/{total}] {place} {spec.text}: {seconds:.1f} s")
+
+
+def _report(
+    request: Request,
+    specs: Sequence[Spec],
+    records: dict[str, list["Record"]],
+    skipped: Sequence["Skipped"],
+    subject: "Subject",
+    output: render.Output,
+) -> None:
+    from hipcli.evaluation import report
+
+    rows = report.rows(records, specs, by_context=request.task not in ("qa", "summary"))
+    maps = {}
+    if request.task == "needle":
+        maps = {name: cells for name, found in records.items() if (cells := report.heat(found))}
+    if request.plot is not None and maps:
+        from hipcli.evaluation import plot
+
+        plot.draw(maps, request.plot)
+    if request.as_json:
+        stored = [record for found in records.values() for record in found]
+        result: dict[str, Any] = {
+            "task": request.task,
+            "model": subject.name,
+            "revision": subject.revision,
+            "dtype": subject.dtype,
+            "devices": sorted({record["device"] for record in stored}),
+            "dates": sorted({record["date"] for record in stored}),
+            "seed": request.seed,
+            "rows": rows,
+            "heat": maps,
+            "skipped": [asdict(each) for each in skipped],
+        }
+        output.write(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+        return
+    output.write(report.table(rows))
+    for name, cells in maps.items():
+        output.write("\n" + report.heat_table(name, cells))
+
+
+def _usage(message: str, hint: str | None = None) -> HipError:
+    return HipError(message, hint, ExitCode.USAGE)

@@ -1,0 +1,154 @@
+"""The model under evaluation, with any kind of attention: hidden states of a text, logits, and the product's engine."""
+
+import copy
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+import torch
+from hip_attention.cache import SparseAttention
+from hip_attention.config import HipConfig
+from hip_attention.transformers import HipCache, attach_rotary, detach_rotary
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from hipcli import templates
+from hipcli.engine import CHUNK_CPU, CHUNK_GPU, Engine
+from hipcli.errors import HipError
+from hipcli.evaluation.specs import Spec
+from hipcli.loading import choose_device, choose_dtype, load_model, load_tokenizer
+from hipcli.models import ModelSource, shape, weight_files
+from hipcli.tokens import PromptEncoder
+
+_ROWS = 256  # rows of logits at a time: a vocabulary is wide
+_EDGE = 1 << 20
+
+
+class Subject:
+    """A model and its tokenizer, each loaded when it is first asked for: a run that finds all results loads nothing."""
+
+    def __init__(self, source: ModelSource, device: str = "auto", dtype: str = "auto") -> None:
+        self.name = source.name
+        self.window = shape(source).window
+        self.device = choose_device(device)
+        self.dtype = str(choose_dtype(dtype, self.device)).removeprefix("torch.")
+        self._source = source
+
+    @cached_property
+    def revision(self) -> str:
+        """What the weights are: the source's own revision, or for a plain folder a hash of its files' ends."""
+        if self._source.revision:
+            return self._source.revision
+        digest = hashlib.sha256((self._source.path / "config.json").read_bytes())
+        for path in weight_files(self._source.path):
+            with open(path, "rb") as file:
+                digest.update(file.read(_EDGE))
+                file.seek(max(0, path.stat().st_size - _EDGE))
+                digest.update(file.read(_EDGE))
+        return digest.hexdigest()
+
+    @property
+    def machine(self) -> str:
+        """The name of the device that computes."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return load_tokenizer(self._source)
+
+    @cached_property
+    def prompt(self) -> templates.Prompt:
+        """The prompt of `hip ask`, which every question here is put with."""
+        return templates.load("ask", {})
+
+    @cached_property
+    def encoder(self) -> PromptEncoder:
+        return PromptEncoder(self.tokenizer, self.prompt.system())
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        model = load_model(self._source, str(self.device), self.dtype, "hip")
+        ids = torch.arange(16, device=model.device)[None]
+        with torch.inference_mode():
+            hidden = model.get_decoder()(ids, use_cache=False).last_hidden_state
+            if not torch.equal(model.get_output_embeddings()(hidden), model(ids, use_cache=False).logits):
+                raise HipError(f"{self.name}: eval does not know how {model.config.model_type} models make logits")
+        return model
+
+    @contextmanager
+    def attending(self, spec: Spec) -> Iterator[None]:
+        """While the context is open, the model's positions are those of `spec`."""
+        attach_rotary(self.model)
+        decoder = self.model.get_decoder()
+        original = decoder.rotary_emb
+        if spec.yarn is not None:
+            decoder.rotary_emb = self._yarn(spec.yarn)
+        try:
+            yield
+        finally:
+            attach_rotary(self.model)
+            decoder.rotary_emb = original
+
+    def _yarn(self, factor: float) -> torch.nn.Module:
+        config = copy.deepcopy(self.model.config.get_text_config(decoder=True))
+        rope = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": self.window}
+        config.rope_parameters = {**config.rope_parameters, **rope}
+        kind = type(self.model.get_decoder().rotary_emb)
+        rotary: torch.nn.Module = kind(config=config, device=self.device)
+        return rotary
+
+    def engine(self, spec: Spec, capacity: int) -> Engine:
+        """The engine that `hip ask` would use; valid within `attending(spec)`."""
+        return Engine(self.model, self.tokenizer, spec.config, capacity=capacity, attention=spec.attention())
+
+    def reading(self, config: HipConfig, capacity: int, attention: SparseAttention | None = None) -> "Reading":
+        """An empty context of our own; valid within `attending(spec)`."""
+        cache = HipCache(self.model.config, config, capacity, detach_rotary(self.model, capacity), attention)
+        return Reading(self.model, cache, config)
+
+    @torch.inference_mode()
+    def hidden(self, ids: Sequence[int], spec: Spec, start: int) -> Tensor:
+        """Last hidden states [T - start, hidden] of the tokens from `start` on, read in chunks."""
+        with self.attending(spec):
+            return self.reading(spec.config, len(ids), spec.attention()).read(ids)[start:]
+
+    def logits(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Logits fp32 [<= 256, vocabulary] of hidden states [T, hidden], a piece at a time."""
+        head = self.model.get_output_embeddings()
+        for piece in hidden.split(_ROWS):
+            yield head(piece).float()
+
+
+class Reading:
+    """Tokens read one after the other into a cache of keys and values."""
+
+    def __init__(self, model: PreTrainedModel, cache: HipCache, config: HipConfig) -> None:
+        self._model = model
+        self._cache = cache
+        chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
+        self._chunk = max(1, chunk // config.block_q) * config.block_q
+        self.length = 0
+
+    @torch.inference_mode()
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """Append tokens; returns their last hidden states [T, hidden]."""
+        found, device = [], self._model.device
+        start = 0
+        while start < len(ids):
+            stop = min(len(ids), start + self._chunk - self.length % self._chunk)
+            output = self._model.get_decoder()(
+                torch.tensor([ids[start:stop]], device=device),
+                position_ids=torch.arange(self.length, self.length + stop - start, device=device)[None],
+                past_key_values=self._cache,
+                use_cache=True,
+            )
+            found.append(output.last_hidden_state[0])
+            self.length += stop - start
+            start = stop
+        return torch.cat(found)
+
+    def truncate(self, length: int) -> None:
+        """Forget every token from `length` on."""
+        self._cache.truncate(length)
+        self.length = length
