@@ -15,6 +15,7 @@ from transformers.generation.logits_process import LogitsProcessorList, Temperat
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, FinishReason, PrefillProgress, Token
 from hipcli.loops import repeats
+from hipcli.norms import fuse_norms
 from hipcli.packing import pack_linear_layers
 
 CHUNK_CPU = 2048
@@ -48,6 +49,7 @@ class Engine:
         attention: SparseAttention | None = None,
     ) -> None:
         pack_linear_layers(model)
+        fuse_norms(model)
         self._model = model
         self._tokenizer = tokenizer
         self._sampling = sampling
