@@ -16,15 +16,16 @@ import torch
 import torch.nn.functional as F
 from common import load, machine, save, tokens
 from hip_attention import HipConfig
+from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache
 
 CHUNK = 2048
 
 
 @torch.inference_mode()
-def losses(model, ids: list[int], config: HipConfig) -> torch.Tensor:
-    """Negative log-likelihood of each token of the last quarter, given everything before it."""
-    cache, start = HipCache(model.config, config, len(ids)), len(ids) * 3 // 4
+def losses(model, ids: list[int], start: int, config: HipConfig, rotaries: list[Rotary] | None = None) -> torch.Tensor:
+    """Negative log-likelihood of each token after position `start`, given everything before it."""
+    cache = HipCache(model.config, config, len(ids), rotaries)
     found = []
     for begin in range(0, len(ids), CHUNK):
         part = torch.tensor([ids[begin : begin + CHUNK]])
@@ -72,7 +73,7 @@ def main() -> None:
         if name != "dense" and options.only not in name:
             continue
         begin = time.perf_counter()
-        loss = torch.cat([losses(model, ids, config) for ids in stretches])
+        loss = torch.cat([losses(model, ids, len(ids) * 3 // 4, config) for ids in stretches])
         dense = loss if name == "dense" else dense
         difference = loss - dense
         error = (difference.std() / math.sqrt(len(loss))).item()

@@ -78,7 +78,7 @@ class HipConfig:
     @property
     def search_distance(self) -> int:
         """Distance at which the search compares every query with every key when `packed_from` is set."""
-        return self.window
+        return self.visible_keys
 
 
 def _require(condition: bool, message: str) -> None:
