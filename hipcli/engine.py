@@ -16,7 +16,6 @@ from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, FinishReason, PrefillProgress, Token
 from hipcli.loops import repeats
 from hipcli.norms import fuse_norms
-from hipcli.packing import pack_linear_layers
 
 CHUNK_CPU = 2048
 CHUNK_GPU = 8192
@@ -35,8 +34,8 @@ class Engine:
     """One prompt prefix in a cache, and answers to questions asked after it.
 
     `capacity` is the number of tokens the longest prompt and its answer will take; memory is reserved for it.
-    `attention` replaces sparse attention, for evaluation. The model is changed to hand out keys before rotation and works
-    with this engine alone from then on. What runs out of memory raises HipError, exit code 3.
+    `attention` replaces sparse attention, for evaluation. The model is changed to hand out keys before rotation and
+    works with this engine alone from then on. What runs out of memory raises HipError, exit code 3.
     """
 
     def __init__(
@@ -48,13 +47,13 @@ class Engine:
         capacity: int = 0,
         attention: SparseAttention | None = None,
     ) -> None:
-        pack_linear_layers(model)
         fuse_norms(model)
         self._model = model
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._config = config
-        self._cache = HipCache(model.config, config, capacity, detach_rotary(model, capacity), attention)
+        rotaries = detach_rotary(model, capacity, config.packed_from)
+        self._cache = HipCache(model.config, config, capacity, rotaries, attention)
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
         self._chunk = max(1, chunk // config.block_q) * config.block_q
         self._stop = _stop_tokens(model, tokenizer)

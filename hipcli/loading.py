@@ -93,6 +93,8 @@ def load_model(
     if attention == "hip":
         from hip_attention.transformers import check_supported
 
+        from hipcli.packing import pack_linear_layers
+
         try:
             check_supported(config)
         except ValueError as error:
@@ -101,6 +103,8 @@ def load_model(
             ) from error
     try:
         model = _load_weights(source, config, place, number_type, attention)
+        if attention == "hip":
+            pack_linear_layers(model)  # now, as the smoke test takes seconds otherwise
         _smoke_test(source, model, attention)
     except torch.OutOfMemoryError as error:
         raise HipError(
