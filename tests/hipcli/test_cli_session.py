@@ -3,6 +3,10 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,3 +197,29 @@ def test_a_conversion_that_was_used_is_noted(tmp_path: Path) -> None:
     folder = converted_model(1, used=1000)
     model_cache.mark_used(folder)
     assert folder.stat().st_mtime > 10**9
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_interrupted_reading_ends_at_once_and_leaves_a_sound_session(tmp_path: Path) -> None:
+    from hipcli.models import resolve
+
+    cache = paths.private_dir(tmp_path / "cache")
+    (cache / "models").symlink_to(resolve(None).path.parent)
+    environment = os.environ | {"HIPCLI_CACHE_DIR": str(cache)}
+    book = tmp_path / "book.txt"
+    book.write_text("".join(f"On day {day} the mill ground {day * 37 % 101} sacks of rye.\n" for day in range(3000)))
+    command = [sys.executable, "-m", "hipcli", "summarize", "--session", "mill", str(book)]
+    header = cache / "sessions" / "mill" / "session.json"
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not header.is_file():
+            time.sleep(0.1)
+        time.sleep(8)  # the model is loaded, and reads for half a minute
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert time.monotonic() - begin < 10, "it takes a second where nothing else runs"
+    kept = saved.Header.loads(header.read_bytes())
+    assert kept.saved % 2048 == 0
+    assert not kept.complete
