@@ -53,7 +53,6 @@ class _Remembered:
         return self._hidden
 
 
-@torch.inference_mode()
 def compare(subject: Subject, hidden: Tensor, expected: Tensor, prefix: str = "") -> dict[str, list[float]]:
     """Divergence in nats and equality of the likeliest token, for two sets of hidden states [rows, hidden].
 

@@ -34,8 +34,9 @@ def quest(keys: Tensor) -> Score:
     low, high = keys.amin(3), keys.amax(3)
 
     def score(rows: Tensor, blocks: int) -> Tensor:
-        upper = rows.clamp(min=0) @ high[:, :, :blocks].transpose(2, 3)
-        return upper + rows.clamp(max=0) @ low[:, :, :blocks].transpose(2, 3)
+        upper: Tensor = rows.clamp(min=0) @ high[:, :, :blocks].transpose(2, 3)
+        upper += rows.clamp(max=0) @ low[:, :, :blocks].transpose(2, 3)
+        return upper
 
     return score
 
@@ -44,8 +45,9 @@ def oracle(keys: Tensor) -> Score:
     """The largest logit in the block, which costs as much as dense attention. keys [B, Hkv, blocks, block_k, D]."""
 
     def score(rows: Tensor, blocks: int) -> Tensor:
-        logits: Tensor = rows @ keys[:, :, :blocks].flatten(2, 3).transpose(2, 3)
-        return logits.unflatten(3, (blocks, -1)).amax(4)
+        logits = rows @ keys[:, :, :blocks].flatten(2, 3).transpose(2, 3)
+        best: Tensor = logits.unflatten(3, (blocks, -1)).amax(4)
+        return best
 
     return score
 
@@ -84,8 +86,9 @@ def block_attention(make: Callable[[Tensor], Score]) -> SparseAttention:
 
 def searchable_keys(key: Tensor, config: HipConfig) -> Tensor:
     """Whole key blocks after the sink: [B, Hkv, blocks, block_k, D] of key [B, Hkv, Tk, D]."""
-    whole: Tensor = key[:, :, config.sink : key.shape[2] // config.block_k * config.block_k]
-    return whole.unflatten(2, (-1, config.block_k))
+    whole = key[:, :, config.sink : key.shape[2] // config.block_k * config.block_k]
+    blocks: Tensor = whole.unflatten(2, (-1, config.block_k))
+    return blocks
 
 
 def choose(query: Tensor, part: Slab, score: Score, heads_k: int, config: HipConfig) -> Tensor:

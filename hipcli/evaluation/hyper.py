@@ -72,8 +72,8 @@ def far_bias(query_code: Tensor, key_code: Tensor, first: int, config: HipConfig
         return bias
     ordered, order = key_code[:, :, begin:stop].sort(dim=2, stable=True)
     rank = torch.empty_like(order).scatter_(2, order, torch.arange(far, device=order.device).expand_as(order))
-    grouped = query_code.view(batch, heads_k, -1)
-    edges = [torch.searchsorted(ordered, grouped.contiguous(), right=side) for side in (False, True)]
+    grouped = query_code.reshape(batch, heads_k, -1)
+    edges = [torch.searchsorted(ordered, grouped, right=side) for side in (False, True)]
     bucket = (edges[0] + edges[1]).div(2, rounding_mode="floor").clamp(max=far - 1) // size
     same = bucket.view(batch, heads_k, -1, rows, 1) == (rank // size)[:, :, None, None]
     sample = torch.randperm(far, generator=torch.Generator().manual_seed(first))[: config.top_k - size]

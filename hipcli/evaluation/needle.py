@@ -111,14 +111,17 @@ def ask(subject: Subject, spec: Spec, task: Task) -> Outcome:
 
 
 def _answer(engine: Engine, suffix: list[int], limit: int, question: Question) -> str:
-    """The answer's text, up to its first full line or to where everything expected has been said."""
+    """The answer's text, up to where all that is expected has been said; a single thing fills one line at most."""
     text = ""
+    one_line = len(question.expected) == 1
     with closing(cast(Generator[Event], engine.answer(suffix, limit))) as events:
         for event in events:
             if isinstance(event, Token):
                 text += event.text
                 said = _UNFINISHED.sub("", text)
-                if "\n" in text.lstrip() or all(found(said, expected.text) for expected in question.expected):
+                if (one_line and "\n" in text.lstrip()) or all(
+                    found(said, expected.text) for expected in question.expected
+                ):
                     break
     return text.strip()
 

@@ -187,7 +187,7 @@ def _variables(draw: _Draw) -> Made:
         questions.append(
             Question(
                 f"Which {len(names)} variables in the text have the value {value}, set directly or through another?",
-                f"The {len(names)} variables with the value {value} are",
+                f"The {len(names)} variables with the value {value} are named",
                 tuple(map(Expected, names, depths)),
                 _listed(names),
             )

@@ -160,7 +160,6 @@ def _choose(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item]
     return Outcome(columns, {"ids": [item.id for item in items], "answers": chosen})
 
 
-@torch.inference_mode()
 def _likelihood(subject: Subject, hidden: torch.Tensor, tokens: list[int]) -> list[float]:
     """Probability of each of `tokens` among them, after hidden [1, hidden]."""
     logits = next(subject.logits(hidden))[0]

@@ -55,8 +55,8 @@ def rows(records: Mapping[str, list[Record]], specs: Sequence[Spec], by_context:
                     for s in (spec, specs[0])
                 )
                 if mine:
-                    found.append(_row(spec, group, mine, first))
-    return found
+                    found.append(_row(spec, group, mine, first if spec is not specs[0] else []))
+    return [row for row in found if row["metrics"]]
 
 
 def _row(spec: Spec, group: str, mine: list[Record], first: list[Record]) -> Row:
@@ -92,7 +92,7 @@ def _metric(name: str, mine: list[Record], first: list[Record]) -> Row:
         if _place(record) in other
         for a, b in zip(record["columns"][name], other[_place(record)], strict=True)
     ]
-    if differences and mine is not first:
+    if differences:
         metric["difference"] = {
             "mean": fmean(differences), "standard_error": standard_error(differences), "n": len(differences)
         }  # fmt: skip

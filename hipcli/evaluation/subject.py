@@ -95,7 +95,7 @@ class Subject:
         rope = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": self.window}
         config.rope_parameters = {**config.rope_parameters, **rope}
         kind = type(self.model.get_decoder().rotary_emb)
-        rotary: torch.nn.Module = kind(config=config, device=self.device)
+        rotary: torch.nn.Module = kind(config=config).to(self.device)
         return rotary
 
     def engine(self, spec: Spec, capacity: int) -> Engine:
@@ -113,6 +113,7 @@ class Subject:
         with self.attending(spec):
             return self.reading(spec.config, len(ids), spec.attention()).read(ids)[start:]
 
+    @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:
         """Logits fp32 [<= 256, vocabulary] of hidden states [T, hidden], a piece at a time."""
         head = self.model.get_output_embeddings()
