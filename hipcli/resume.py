@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hipcli.runtime import Reader
 
 SAVE_INTERVAL_S = 120.0
-_QUICK_BYTES = 2**28  # about half a second: as long as somebody who has pressed Ctrl-C is kept waiting
+_QUICK_BYTES = 2**27  # a fraction of a second: as long as somebody who has pressed Ctrl-C may be kept waiting
 
 
 def read(
@@ -25,8 +25,9 @@ def read(
 ) -> int:
     """Have `reader` read `ids`, all that `session` does not keep already, and release the session.
 
-    Returns how many tokens it kept. Every `interval_s` seconds what was read is saved, when an interrupt ends the
-    reading too if that is quick. A session that cannot be written costs a warning, not the answer.
+    Returns how many tokens it kept. What was read is saved every `interval_s` seconds, and sooner where it is much, so
+    that it is quick to save the rest when an interrupt ends the reading. A session that cannot be written costs a
+    warning, not the answer.
     """
     if session is None:
         for progress in reader.read(ids):
@@ -40,7 +41,7 @@ def read(
     try:
         for progress in reader.read(ids):
             update(progress.done, progress.total)
-            if time.monotonic() - saved_at >= interval_s:
+            if time.monotonic() - saved_at >= interval_s or saver.unsaved_bytes() > _QUICK_BYTES:
                 saver.save()
                 saved_at = time.monotonic()
     except (KeyboardInterrupt, SystemExit):
