@@ -16,16 +16,14 @@ import torch
 import torch.nn.functional as F
 from common import load, machine, save, tokens
 from hip_attention import HipConfig
-from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache
 
 CHUNK = 2048
 
 
 @torch.inference_mode()
-def losses(model, ids: list[int], start: int, config: HipConfig, rotaries: list[Rotary] | None = None) -> torch.Tensor:
-    """Negative log-likelihood of each token after position `start`, given everything before it."""
-    cache = HipCache(model.config, config, len(ids), rotaries)
+def losses(model, ids: list[int], start: int, cache: HipCache) -> torch.Tensor:
+    """Negative log-likelihood of each token after position `start`, given everything before it; fills `cache`."""
     found = []
     for begin in range(0, len(ids), CHUNK):
         part = torch.tensor([ids[begin : begin + CHUNK]])
@@ -37,6 +35,10 @@ def losses(model, ids: list[int], start: int, config: HipConfig, rotaries: list[
         for piece, target in zip(hidden[keep : keep + len(targets)].split(256), targets.split(256), strict=True):
             found.append(F.cross_entropy(model.lm_head(piece).float(), target, reduction="none"))
     return torch.cat(found)
+
+
+def last_quarter(model, ids: list[int], config: HipConfig) -> torch.Tensor:
+    return losses(model, ids, len(ids) * 3 // 4, HipCache(model.config, config, len(ids)))
 
 
 def settings(budgets: list[int], dense_layers: list[int]) -> dict[str, HipConfig]:
@@ -73,7 +75,7 @@ def main() -> None:
         if name != "dense" and options.only not in name:
             continue
         begin = time.perf_counter()
-        loss = torch.cat([losses(model, ids, len(ids) * 3 // 4, config) for ids in stretches])
+        loss = torch.cat([last_quarter(model, ids, config) for ids in stretches])
         dense = loss if name == "dense" else dense
         difference = loss - dense
         error = (difference.std() / math.sqrt(len(loss))).item()

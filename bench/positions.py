@@ -18,26 +18,28 @@ from unittest.mock import patch
 
 import torch
 from common import RESULTS, load, machine, save, tokens
-from hip_attention import HipConfig, cache
-from hip_attention.transformers import attach_rotary, detach_rotary
+from hip_attention import HipConfig
+from hip_attention.transformers import HipCache, attach_rotary, detach_rotary
 from perplexity import losses
 
 PIECE = 1024  # tokens that share one cut prompt
 
 
-def packed(model, ids: list[int], start: int, config: HipConfig) -> torch.Tensor:
-    rotaries = detach_rotary(model, len(ids), config.packed_from)
-    return losses(model, ids, start, config, rotaries)
+def packed(model, ids: list[int], start: int, config: HipConfig, factor: int) -> torch.Tensor:
+    """HiP attention whose first, else dense, layers select `factor` times as many keys past the window."""
+    cache = HipCache(model.config, config, len(ids), detach_rotary(model, len(ids), config.packed_from))
+    for layer in cache.layers[: config.dense_layers]:
+        layer.cache.config = replace(config, top_k=config.top_k * factor)
+    return losses(model, ids, start, cache)
 
 
 def cut(model, ids: list[int], start: int, context: int) -> torch.Tensor:
     """Dense attention; each token is given at least `context` of those before it and at most PIECE more."""
     attach_rotary(model)
-    dense = HipConfig(backend="dense")
     parts = []
     for begin in range(start, len(ids) - 1, PIECE):
         part = ids[begin - context : begin + PIECE + 1]
-        parts.append(losses(model, part, context, dense))
+        parts.append(losses(model, part, context, HipCache(model.config, HipConfig(backend="dense"), len(part))))
     return torch.cat(parts)
 
 
@@ -55,8 +57,8 @@ def measure(options: argparse.Namespace, model, ids: list[int]) -> None:
         else:
             config, distance = setting["config"], setting["distance"]
             search = patch.object(HipConfig, "search_distance", distance) if distance else patch.dict({}, {})
-            with search, patch.object(cache, "FIRST_LAYERS_FACTOR", setting["factor"]):
-                loss = packed(model, ids, options.start, config)
+            with search:
+                loss = packed(model, ids, options.start, config, setting["factor"])
         row = {
             "perplexity": loss.mean().exp().item(),
             "nats": loss.mean().item(),
@@ -107,7 +109,9 @@ def main() -> None:
         "--distance", type=int, nargs="+", default=[None], help="of every query to every key in a search"
     )
     parser.add_argument("--dense-layers", type=int, nargs="+", default=[HipConfig.dense_layers])
-    parser.add_argument("--factor", type=int, nargs="+", default=[cache.FIRST_LAYERS_FACTOR])
+    parser.add_argument(
+        "--factor", type=int, nargs="+", default=[1], help="keys that dense layers select there, times --top-k"
+    )
     parser.add_argument("--cut", type=int, nargs="*", default=[], help="preceding tokens of a dense prompt")
     options = parser.parse_args()
     model, tokenizer = load(options.model, options.dtype)

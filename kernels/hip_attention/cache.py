@@ -1,7 +1,6 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +20,6 @@ from hip_attention.working_set import WorkingSet
 if TYPE_CHECKING:
     from hip_attention.triton_decode import DecodeState
 
-
-FIRST_LAYERS_FACTOR = 2
 
 # attention(query [B, Hq, Tq, D], key, value [B, Hkv, Tk, D], config, scale) -> [B, Hq, Tq, D], keys at true positions
 SparseAttention = Callable[[Tensor, Tensor, Tensor, HipConfig, float], Tensor]
@@ -259,22 +256,7 @@ def make_layers(
 ) -> list[LayerCache]:
     """Caches for `count` layers that share one scratch buffer; `rotary_of(layer)` gives each its rotary."""
     scratch = Buffer(true_positions(config, capacity), config.block_k)
-    return [
-        LayerCache(layer_config(config, i), capacity, rotary_of(i) if rotary_of else None, scratch, attention)
-        for i in range(count)
-    ]
-
-
-def layer_config(config: HipConfig, layer: int) -> HipConfig:
-    """Settings of one layer: at packed positions the first, dense ones select more keys than the others instead.
-
-    They select FIRST_LAYERS_FACTOR times as many if the row of visible keys stays within `packed_from` then.
-    """
-    if config.packed_from is None or layer >= config.dense_layers:
-        return config
-    room = config.packed_from - (config.packed_length - config.top_k)
-    top_k = min(FIRST_LAYERS_FACTOR * config.top_k, room // config.block_k * config.block_k)
-    return replace(config, top_k=max(config.top_k, top_k))
+    return [LayerCache(config, capacity, rotary_of(i) if rotary_of else None, scratch, attention) for i in range(count)]
 
 
 def true_positions(config: HipConfig, capacity: int) -> int:

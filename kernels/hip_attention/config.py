@@ -17,7 +17,7 @@ class HipConfig:
     window: most recent keys, which every query sees; at least block_q, so that no query block has to search keys
         that some of its rows may not see yet.
     refresh_interval: decode steps that reuse one mask.
-    dense_layers: number of first layers that attend to everything.
+    dense_layers: number of first layers that attend to everything, before `packed_from`.
     selector: "summary" scores a tree node by the mean and variance of its keys; "representative" by its centre
         key block (HiP, arXiv 2406.09827 v2), "representative-first" by its first key block (v1).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.

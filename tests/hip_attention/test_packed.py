@@ -6,7 +6,7 @@ import pytest
 import torch
 from hip_attention import HipConfig, reference
 from hip_attention.attention import attention
-from hip_attention.cache import LayerCache, layer_config, make_layers
+from hip_attention.cache import LayerCache
 from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache, detach_rotary
 from transformers import AutoModelForCausalLM, LlamaConfig
@@ -160,18 +160,6 @@ def test_dense_ends_where_packing_begins() -> None:
     expected = reference.attention(*turned, value, replace(SMALL, top_k=256, packed_from=None), 0.25)
     torch.testing.assert_close(first[:, :, :64], expected[:, :, :64], atol=4e-6, rtol=1e-5)
     assert torch.equal(first[:, :, 64:], sparse.attend(query, 0.25)[:, :, 64:])
-
-
-def test_first_layers_select_more_but_stay_inside_the_window() -> None:
-    config = HipConfig(top_k=1024, packed_from=8192, dense_layers=2)
-    layers = make_layers(4, config, rotary_of=lambda _: Rotary(tables))
-    chosen = [layer.config.top_k for layer in layers]
-    assert chosen[0] == chosen[1] > chosen[2] == chosen[3] == 1024
-    tight = layer_config(replace(config, packed_from=2048), 0)
-    assert 1024 < tight.top_k < chosen[0]
-    assert tight.packed_length <= 2048
-    assert layer_config(replace(config, packed_from=600), 0).top_k == 1024
-    assert layer_config(replace(config, packed_from=None), 0) == replace(config, packed_from=None)
 
 
 def test_keys_that_arrive_rotated_are_refused() -> None:
