@@ -55,10 +55,21 @@ def attend(
     grid = (heads * count * tiles, batch)
     # Weights beyond 65504 do not fit float16, so there every tile needs care.
     careful = query.dtype == torch.float16
-    flags = torch.empty(grid[::-1], dtype=torch.int32, device=query.device) if not careful else query
-    for care in (True,) if careful else (False, True):
+    flags = torch.zeros(grid[::-1], dtype=torch.int32, device=query.device)
+    blocks = flags if blocks is None else blocks
+    launches = (True,) if careful else (False, True)
+    if tables is None and is_hopper(query):
+        from hip_attention import triton_hopper
+
+        if triton_hopper.fits(query, key, value, block_q, block_k, sink):
+            triton_hopper.attend(
+                query, key, value, blocks, begin, count, length_k, output, flags,
+                scale=scale, selected=selected, sink=sink, window=window, block_k=block_k,
+            )  # fmt: skip
+            launches = (True,)
+    for care in launches:
         _attend[grid](
-            query, key, value, output, query if blocks is None else blocks, flags, cosine, sine,
+            query, key, value, output, blocks, flags, cosine, sine,
             cosine.shape[0], begin // block_q, begin, length_k, length_k - length_q, count, scale * 1.4426950408889634,
             *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *output.stride()[:3],
             HEADS=heads, GROUP=heads // key.shape[1], BLOCK_Q=block_q, BLOCK_K=block_k, SELECTED=selected, SINK=sink,
@@ -67,6 +78,10 @@ def attend(
             WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, PACKED=packed,
             PRECISION=precision(query), CAREFUL=care, FLAGGED=care and not careful, **settings,
         )  # fmt: skip
+
+
+def is_hopper(x: Tensor) -> bool:
+    return x.is_cuda and not torch.version.hip and torch.cuda.get_device_capability(x.device)[0] == 9
 
 
 @triton.jit
@@ -94,19 +109,21 @@ def _logits(
     """Products of queries with the keys `token` [n, 1]. If ROTATE, keys are turned to the positions `place` [n] first;
     then `q` and `other` are the two halves of the queries, and SIZE is that of a half."""
     at = key + (token * skt + dim[None, :])
-    if not ROTATE:
+    if ROTATE:
+        first = _load_rows(at, dim[None, :], SIZE, WIDTH)
+        second = _load_rows(at + SIZE, dim[None, :], SIZE, WIDTH)
+        # Keys that nobody sees may stand outside of the tables.
+        angle = tl.minimum(tl.maximum(place, 0), positions - 1)[:, None] * SIZE + dim[None, :]
+        cos = _load_rows(cosine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
+        sin = _load_rows(sine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
+        turned = (first * cos - second * sin).to(q.dtype)
+        logits = tl.dot(q, tl.trans(turned), input_precision=PRECISION)
+        turned = (second * cos + first * sin).to(q.dtype)
+        logits = tl.dot(other, tl.trans(turned), logits, input_precision=PRECISION)
+    else:
         k = _load_rows(at, dim[None, :], SIZE, WIDTH)
-        return tl.dot(q, tl.trans(k), input_precision=PRECISION)
-    first = _load_rows(at, dim[None, :], SIZE, WIDTH)
-    second = _load_rows(at + SIZE, dim[None, :], SIZE, WIDTH)
-    angle = tl.minimum(tl.maximum(place, 0), positions - 1)[:, None] * SIZE  # some keys nobody sees stand outside
-    angle += dim[None, :]
-    cos = _load_rows(cosine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
-    sin = _load_rows(sine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
-    turned = (first * cos - second * sin).to(q.dtype)
-    logits = tl.dot(q, tl.trans(turned), input_precision=PRECISION)
-    turned = (second * cos + first * sin).to(q.dtype)
-    return tl.dot(other, tl.trans(turned), logits, input_precision=PRECISION)
+        logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+    return logits
 
 
 @triton.jit(do_not_specialize=["positions", "first_block", "begin", "length_k", "offset", "blocks"])

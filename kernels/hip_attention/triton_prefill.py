@@ -44,9 +44,10 @@ def prefill(
         for block in range(first // block_q, stop, together):
             begin = max(first, block * block_q)
             count = min(together, stop - block)
-            blocks = select(search_query, begin, count, length_k, config, summaries, key) if config.top_k else None
             attend(
-                query, key, value, blocks, begin, count, length_k, output, scale=scale,
+                query, key, value,
+                select(search_query, begin, count, length_k, config, summaries, key) if config.top_k else None,
+                begin, count, length_k, output, scale=scale,
                 sink=config.sink, window=config.window, block_q=block_q, block_k=config.block_k,
                 tables=tables, packed=packed,
             )  # fmt: skip

@@ -16,6 +16,7 @@ from hip_attention.config import HipConfig
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
 DENSE_LEVEL = 8  # levels of at most so many times the budget of nodes are scored for everybody
+DENSE_PAIRS = 1 << 12  # query blocks times heads whose dense scores are in memory at a time
 SCORED_ROWS = 128  # query rows, and nodes, that a program of the dense product holds where rows take 256 bytes
 RANKED_SLOTS = 64  # larger budgets are found by sorting, smaller ones by counting what is better
 
@@ -62,32 +63,38 @@ def select(
     dense_nodes = min(2048, DENSE_LEVEL * slots) if dense_nodes is None else dense_nodes
     base = max(0, (summaries.leaves - 1).bit_length() - dense_nodes.bit_length() + 1)
     width = 2 * triton.cdiv(summaries.leaves + 1, 1 << base)
-    scores = torch.empty(batch, heads, blocks, max(width, 2 * slots), dtype=torch.float32, device=query.device)
+    some = min(blocks, max(1, DENSE_PAIRS // (batch * heads)))
+    entries = batch * heads * max(some * width, blocks * 2 * slots)
+    scores = torch.empty(entries, dtype=torch.float32, device=query.device)
     nodes = torch.empty(batch, heads, blocks, slots, dtype=torch.int32, device=query.device)
     row_bytes = triton.next_power_of_2(dim) * query.element_size()
     room = max(16, SCORED_ROWS * 256 // max(256, row_bytes))
     padded = min(triton.next_power_of_2(group), max(1, room // rows))
     parts = triton.cdiv(group, padded)
     together = max(1, room // (padded * rows))
-    _score_nodes[(triton.cdiv(blocks, together), heads // group * parts, batch)](
-        query, tree, scores, *where, base, width, scores.stride(2), *strides,
-        GROUP=group, PARTS=parts, PADDED=padded, TOGETHER=together, ROWS=rows,
-        NODES=max(16, room * room // max(room, rows)), num_warps=8, num_stages=2, **geometry,
-    )  # fmt: skip
     pairs = batch * heads * blocks
     search = dict(BUDGET=budget, SLOTS=slots, **limits)
     few, more = max(1, 256 // slots), max(1, 512 // slots)
-    _keep_dense[(triton.cdiv(pairs, more),)](
-        scores, nodes, chosen, pairs, *where, base, scores.stride(2), PAIRS=more, num_warps=4, **search
-    )
+    for skipped in range(0, blocks, some):
+        part = min(some, blocks - skipped)
+        part_where = (begin // config.block_q + skipped, *where[1:4], part)
+        _score_nodes[(triton.cdiv(part, together), heads // group * parts, batch)](
+            query, tree, scores, *part_where, base, width, *strides,
+            GROUP=group, PARTS=parts, PADDED=padded, TOGETHER=together, ROWS=rows,
+            NODES=max(16, room * room // max(room, rows)), num_warps=8, num_stages=2, **geometry,
+        )  # fmt: skip
+        _keep_dense[(triton.cdiv(batch * heads * part, more),)](
+            scores, nodes, chosen, batch * heads * part, *part_where, base, width, skipped, blocks,
+            PAIRS=more, num_warps=4, **search,
+        )  # fmt: skip
     for level in reversed(range(base)):
         _score_children[(blocks, heads, batch)](
-            query, tree, nodes, scores, *where, level, scores.stride(2), *strides,
+            query, tree, nodes, scores, *where, level, *strides,
             GROUP=group, SLOTS=slots, ROWS=rows, NODES=min(room, 2 * slots),
             num_warps=8 if rows > 16 else 4, num_stages=1, **geometry,
         )  # fmt: skip
         _keep_children[(triton.cdiv(pairs, few),)](
-            scores, nodes, chosen, pairs, *where, level, scores.stride(2), PAIRS=few, num_warps=1, **search
+            scores, nodes, chosen, pairs, *where, level, PAIRS=few, num_warps=1, **search
         )
     return chosen
 
@@ -155,9 +162,9 @@ def pack(values, place, SLOTS: tl.constexpr):
     return tl.sum(tl.where(taken, values[None, :] + 1, 0), 1) - 1
 
 
-@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks", "base", "width", "row_size"])
+@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks", "base", "width"])
 def _score_nodes(
-    query, tree, scores, first_block, begin, length_k, offset, blocks, base, width, row_size,
+    query, tree, scores, first_block, begin, length_k, offset, blocks, base, width,
     sqb, sqh, sqt, stb, sth,
     GROUP: tl.constexpr, PARTS: tl.constexpr, PADDED: tl.constexpr, TOGETHER: tl.constexpr, ROWS: tl.constexpr,
     NODES: tl.constexpr,
@@ -166,7 +173,7 @@ def _score_nodes(
 ):  # fmt: skip
     """Score the nodes of level `base` and above for TOGETHER query blocks and PADDED heads of a KV group.
 
-    scores [B, Hq, blocks, row_size]: entry c is the tree row ((c + 1) << base) - 1, an in-order tree again.
+    scores [B, Hq, blocks, width]: entry c is the tree row ((c + 1) << base) - 1, an in-order tree again.
     """
     tile = tl.num_programs(0) - 1 - tl.program_id(0)
     head_k, batch = (tl.program_id(1) // PARTS).to(tl.int64), tl.program_id(2).to(tl.int64)
@@ -202,7 +209,7 @@ def _score_nodes(
         score += spread_factor(tl.log2(size))[:, None] * tl.sqrt(tl.dot(variance, squared, input_precision=PRECISION))
         best = tl.max(tl.reshape(score, [NODES, TOGETHER * PADDED, ROWS]), 2)
         tl.store(
-            scores + pair_row.to(tl.int64)[None, :] * row_size + entry[:, None],
+            scores + pair_row.to(tl.int64)[None, :] * width + entry[:, None],
             best,
             mask=stored[None, :] & (entry < entries)[:, None],
         )
@@ -243,44 +250,52 @@ def _places(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr):
     return tl.where(keep > 0, tl.cumsum(keep, 1) - 1, -1)
 
 
-@triton.jit(do_not_specialize=["pairs", "first_block", "begin", "length_k", "offset", "blocks", "base", "row_size"])
+@triton.jit(
+    do_not_specialize=[
+        *("pairs", "first_block", "begin", "length_k", "offset", "blocks", "base", "width", "skipped", "all_blocks")
+    ]
+)
 def _keep_dense(
-    scores, nodes, chosen, pairs, first_block, begin, length_k, offset, blocks, base, row_size,
+    scores, nodes, chosen, pairs, first_block, begin, length_k, offset, blocks, base, width, skipped, all_blocks,
     BUDGET: tl.constexpr, SLOTS: tl.constexpr, PAIRS: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
-    """Descend from the top to level `base` through scores that `_score_nodes` left, PAIRS pairs at a time."""
+    """Descend from the top to level `base` through scores that `_score_nodes` left, PAIRS pairs at a time.
+
+    `nodes` and `chosen` have room for `all_blocks` query blocks, the first `skipped` of which are not among these.
+    """
     pair = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
     here = (pair < pairs)[:, None]
     count = _count(pair, blocks, first_block, begin, length_k, BLOCK_Q, BLOCK_K, SINK, WINDOW)
     most = tl.max(count, 0)
     count = count[:, None]
     slot = tl.arange(0, SLOTS)[None, :]
-    pair = pair[:, None]
+    score_row = scores + pair[:, None].to(tl.int64) * width
+    pair = (pair // blocks * all_blocks + skipped + pair % blocks)[:, None].to(tl.int64)
     level = base
     while (BUDGET << level) < most:
         level += 1
     node = tl.where((slot < BUDGET) & ((slot << level) < count), slot, -1)
-    tl.store(nodes + pair.to(tl.int64) * SLOTS + slot, node, mask=here)
+    tl.store(nodes + pair * SLOTS + slot, node, mask=here)
     while level > base:
         level -= 1
         child, valid, whole = _children(node, level, count, PAIRS, SLOTS)
-        at = scores + pair.to(tl.int64) * row_size + tree_row(child, level - base)
+        at = score_row + tree_row(child, level - base)
         score = tl.where(whole, tl.load(at, mask=whole & here, other=0.0), float("inf"))
         place = _places(score, valid, BUDGET, SLOTS)
         tl.debug_barrier()
-        tl.store(nodes + pair.to(tl.int64) * SLOTS + slot, tl.full([PAIRS, SLOTS], -1, tl.int32), mask=here)
+        tl.store(nodes + pair * SLOTS + slot, tl.full([PAIRS, SLOTS], -1, tl.int32), mask=here)
         tl.debug_barrier()
-        tl.store(nodes + pair.to(tl.int64) * SLOTS + place, child, mask=(place >= 0) & here)
+        tl.store(nodes + pair * SLOTS + place, child, mask=(place >= 0) & here)
         tl.debug_barrier()
-        node = tl.load(nodes + pair.to(tl.int64) * SLOTS + slot, mask=here, other=-1)
+        node = tl.load(nodes + pair * SLOTS + slot, mask=here, other=-1)
     if base == 0:
-        tl.store(chosen + pair.to(tl.int64) * BUDGET + slot, node + SINK // BLOCK_K, mask=here & (slot < BUDGET))
+        tl.store(chosen + pair * BUDGET + slot, node + SINK // BLOCK_K, mask=here & (slot < BUDGET))
 
 
-@triton.jit(do_not_specialize=["pairs", "first_block", "begin", "length_k", "offset", "blocks", "level", "row_size"])
+@triton.jit(do_not_specialize=["pairs", "first_block", "begin", "length_k", "offset", "blocks", "level"])
 def _keep_children(
-    scores, nodes, chosen, pairs, first_block, begin, length_k, offset, blocks, level, row_size,
+    scores, nodes, chosen, pairs, first_block, begin, length_k, offset, blocks, level,
     BUDGET: tl.constexpr, SLOTS: tl.constexpr, PAIRS: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
@@ -292,7 +307,7 @@ def _keep_children(
     slot = tl.arange(0, SLOTS)[None, :]
     node = tl.load(nodes + pair * SLOTS + slot, mask=here, other=-1)
     child, valid, _ = _children(node, level, count, PAIRS, SLOTS)
-    score = tl.load(scores + pair * row_size + tl.arange(0, 2 * SLOTS)[None, :], mask=here, other=0.0)
+    score = tl.load(scores + pair * (2 * SLOTS) + tl.arange(0, 2 * SLOTS)[None, :], mask=here, other=0.0)
     place = _places(score, valid, BUDGET, SLOTS)
     if level == 0:
         tl.store(chosen + pair * BUDGET + place, child + SINK // BLOCK_K, mask=(place >= 0) & here)
@@ -303,15 +318,15 @@ def _keep_children(
         tl.store(nodes + pair * SLOTS + slot, tl.full([PAIRS, SLOTS], -1, tl.int32), mask=here & (slot >= kept))
 
 
-@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks", "level", "row_size"])
+@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks", "level"])
 def _score_children(
-    query, tree, nodes, scores, first_block, begin, length_k, offset, blocks, level, row_size,
+    query, tree, nodes, scores, first_block, begin, length_k, offset, blocks, level,
     sqb, sqh, sqt, stb, sth,
     GROUP: tl.constexpr, SLOTS: tl.constexpr, ROWS: tl.constexpr, NODES: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr, STRIDE: tl.constexpr,
     SIZE: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Score the children of the nodes a query block and head kept: scores [B, Hq, blocks, row_size]."""
+    """Score the children of the nodes a query block and head kept: scores [B, Hq, blocks, 2 * SLOTS]."""
     index, head, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     dim = tl.arange(0, WIDTH)
     first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
@@ -321,7 +336,7 @@ def _score_children(
     squared = q * q
     pair = (batch * tl.num_programs(1) + head) * blocks + index
     nodes += pair * SLOTS
-    scores += pair * row_size
+    scores += pair * (2 * SLOTS)
     tree += batch * stb + head // GROUP * sth
     count = searchable(last, SINK, WINDOW, BLOCK_K)
     spread = spread_factor(tl.log2(BLOCK_K * 1.0) + level)

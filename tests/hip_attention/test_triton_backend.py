@@ -24,6 +24,7 @@ from hip_attention.config import HipConfig, Selector  # noqa: E402
 from hip_attention.geometry import sparse_start  # noqa: E402
 
 triton = pytest.importorskip("triton")
+from hip_attention import triton_select  # noqa: E402
 from hip_attention.triton_attend import attend  # noqa: E402
 from hip_attention.triton_select import select  # noqa: E402
 from hip_attention.triton_summaries import TreeSummaries  # noqa: E402
@@ -48,12 +49,12 @@ CONFIGS = [
     pytest.param(replace(SMALL, block_q=24, block_k=12, top_k=24, sink=12, window=24), id="blocks-not-powers-of-two"),
     pytest.param(replace(SMALL, block_k=2, block_q=32, window=32), id="paper-blocks"),
 ]
-# Every shape with the first configuration and every configuration with the second shape: the interpreter is slow.
+# Every shape with the first configuration and every configuration with the second shape: compiling takes long.
 CASES = [
     pytest.param(*shape.values, *config.values, id=f"{shape.id}-{config.id}")
     for shape in SHAPES
     for config in CONFIGS
-    if not INTERPRETED or config is CONFIGS[0] or shape is SHAPES[1]
+    if config is CONFIGS[0] or shape is SHAPES[1]
 ]
 SELECTORS = ["summary", "representative", "representative-first"]
 
@@ -110,9 +111,12 @@ def test_representatives_equal_reference(config: HipConfig, selector: Selector) 
     torch.testing.assert_close(run(query, key, value, config, 0.25), expected, atol=5e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dense_nodes", [1, 4, 16, 1024])
+@pytest.mark.parametrize("dense_nodes,pairs", [(1, 4096), (4, 16), (16, 4096), (1024, 8)])
 @pytest.mark.parametrize("shape", [SHAPES[5]])
-def test_blocks_equal_reference_wherever_dense_scoring_ends(shape: dict, dense_nodes: int) -> None:
+def test_blocks_equal_reference_wherever_dense_scoring_ends(
+    shape: dict, dense_nodes: int, pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_select, "DENSE_PAIRS", pairs)
     query, key, _ = tensors(**shape)
     config = replace(SMALL, top_k=16)
     length_q, length_k = query.shape[2], key.shape[2]
