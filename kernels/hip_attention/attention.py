@@ -30,6 +30,9 @@ class Unrotated:
     packed: bool
 
 
+DENSE_HEADS = 4  # key heads whose rows are attended densely at a time: bounds the memory for results
+
+
 def attention(
     query: Tensor, key: Tensor, value: Tensor, config: HipConfig | None = None, *, scale: float | None = None
 ) -> Tensor:
@@ -80,7 +83,13 @@ def prefill(
     output = query.new_empty(*query.shape[:3], value.shape[-1])
     if start > 0:
         seen = length_k - length_q + start
-        output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
+        group = query.shape[1] // key.shape[1]
+        for head in range(0, key.shape[1], DENSE_HEADS):
+            part = slice(head, head + DENSE_HEADS)
+            rows = query[:, head * group : (head + DENSE_HEADS) * group, :start]
+            output[:, head * group : (head + DENSE_HEADS) * group, :start] = dense_attention(
+                rows, key[:, part, :seen], value[:, part, :seen], scale
+            )
     if start < length_q:
         sparse_rows(query, key, value, start, length_k, summaries, config, scale, output, unrotated)
     return output
