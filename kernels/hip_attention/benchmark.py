@@ -1,7 +1,9 @@
 """Measure attention on a GPU: prefill, short prompts and decode, this library beside PyTorch's own kernels."""
 
+import importlib.util
 import math
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,7 +21,7 @@ from hip_attention.triton_prefill import PAIRS
 from hip_attention.triton_select import select
 from hip_attention.triton_summaries import TreeSummaries
 
-DENSE = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
+BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 SEGMENT = 64  # keys that share a topic in planted data
 LAYERS = 6  # decode takes turns among so many queries, whose keys together do not stay in the cache
 SLOWEST = 2.0e4  # a dense run longer than this, in milliseconds, is left out
@@ -67,7 +69,8 @@ def configs(top_k: tuple[int, ...], base: HipConfig) -> dict[str, HipConfig]:
     for count in top_k:
         found[f"hip k={count}"] = replace(base, top_k=count)
         found[f"hip k={count} block_q=128"] = replace(base, top_k=count, block_q=128)
-    found[f"hip k={top_k[0]} block_q=128 query_stride=8"] = replace(base, top_k=top_k[0], block_q=128, query_stride=8)
+        coarse = replace(base, top_k=count, block_q=128, query_stride=8)
+        found[f"hip k={count} block_q=128 query_stride=8"] = coarse
     found[f"representative k={top_k[0]}"] = replace(base, top_k=top_k[0], selector="representative")
     return found
 
@@ -102,20 +105,49 @@ def target_segments(length: int, device: str) -> Tensor:
 
 
 def milliseconds(function: Callable[[], object], repeat: int = 7) -> float:
-    """Median time of a call after one to warm up; a single one if calls take more than a second."""
+    """Median time of a call after one to warm up, of fewer calls if they take more than a second.
+
+    A slow call needs no warming if it kept the host busy for next to none of that time.
+    """
+    first, host = _timed(function)
+    if first > 1000 and host < first / 20:
+        return first
     times: list[float] = []
-    function()
-    torch.cuda.synchronize()
-    while len(times) < repeat:
-        start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        function()
-        stop.record()
-        torch.cuda.synchronize()
-        times.append(start.elapsed_time(stop))
-        if times[-1] > 1000:
-            break
+    while len(times) < repeat and sum(times) < 1000:
+        times.append(_timed(function)[0])
     return statistics.median(times)
+
+
+def _timed(function: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds that a call takes on the GPU, and until it returns on the host."""
+    begun = time.perf_counter()
+    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    function()
+    stop.record()
+    host = 1000 * (time.perf_counter() - begun)
+    torch.cuda.synchronize()
+    return start.elapsed_time(stop), host
+
+
+Dense = Callable[[Tensor, Tensor, Tensor], object]
+
+
+def dense_ways() -> dict[str, Dense]:
+    """Causal attention over all keys that this library is compared with, by name."""
+
+    def through(backend: SDPBackend) -> Dense:
+        def run(query: Tensor, key: Tensor, value: Tensor) -> object:
+            with sdpa_kernel(backend):
+                return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+
+        return run
+
+    ways = {name: through(backend) for name, backend in BACKENDS.items()}
+    if importlib.util.find_spec("fa3_fwd_interface") is not None:
+        interface = importlib.import_module("fa3_fwd_interface")
+        ways["flash 3"] = lambda *tensors: interface.flash_attn_func(*(x.transpose(1, 2) for x in tensors), causal=True)
+    return ways
 
 
 def prefill_rows(lengths: tuple[int, ...], kinds: tuple[str, ...], methods: dict[str, HipConfig]) -> Iterator[Row]:
@@ -126,26 +158,26 @@ def prefill_rows(lengths: tuple[int, ...], kinds: tuple[str, ...], methods: dict
             query, key, value = make_data(kind, length, shape)
             pairs = length * (length + 1) / 2
             expected = max(1, length // 131072) ** 2 * 450  # milliseconds FlashAttention-2 takes, roughly
-            for name, backend in DENSE.items():
+            for name, way in dense_ways().items():
                 if kind == kinds[0] and expected < SLOWEST / 2:
-                    time = _dense_time(query, key, value, backend)
-                    if time is not None:
-                        rate = 4 * shape.heads * shape.dim * pairs / time / 1e9
-                        yield Row("prefill", length, kind, name, time, rate, 1.0)
+                    duration = _dense_time(way, query, key, value)
+                    if duration is not None:
+                        rate = 4 * shape.heads * shape.dim * pairs / duration / 1e9
+                        yield Row("prefill", length, kind, name, duration, rate, 1.0)
             for name, config in methods.items():
                 torch.cuda.reset_peak_memory_stats()
                 before = torch.cuda.memory_allocated()
                 output = attention(query, key, value, config)
                 peak = torch.cuda.max_memory_allocated() - before - output.nbytes
-                time = milliseconds(partial(attention, query, key, value, config))
+                duration = milliseconds(partial(attention, query, key, value, config))
                 chosen = milliseconds(partial(_select_all, query, key, config), 3)
                 attended = attended_keys(length, config)
-                rate = 4 * shape.heads * shape.dim * attended / time / 1e9
+                rate = 4 * shape.heads * shape.dim * attended / duration / 1e9
                 same, dense = _errors(query, key, value, output, config)
                 found = _found(query, key, config) if kind == "planted" else None
                 density = attended / pairs
                 memory = peak / key.nbytes
-                yield Row("prefill", length, kind, name, time, rate, density, chosen, same, dense, found, memory)
+                yield Row("prefill", length, kind, name, duration, rate, density, chosen, same, dense, found, memory)
                 del output
 
 
@@ -154,14 +186,14 @@ def short_rows(lengths: tuple[int, ...], config: HipConfig) -> Iterator[Row]:
     shape = Shape()
     for length in lengths:
         query, key, value = make_data("random", length, shape)
-        for name, backend in DENSE.items():
-            time = _dense_time(query, key, value, backend)
-            if time is not None:
-                yield Row("short", length, "random", name, time)
+        for name, dense in dense_ways().items():
+            duration = _dense_time(dense, query, key, value)
+            if duration is not None:
+                yield Row("short", length, "random", name, duration)
         ways: dict[str, Backend] = {"dense": "dense", "hip": "auto", "hip, always searching": "triton"}
         for way, choice in ways.items():
-            time = milliseconds(partial(attention, query, key, value, replace(config, backend=choice)), 21)
-            yield Row("short", length, "random", way, time)
+            duration = milliseconds(partial(attention, query, key, value, replace(config, backend=choice)), 21)
+            yield Row("short", length, "random", way, duration)
 
 
 def decode_rows(lengths: tuple[int, ...], config: HipConfig) -> Iterator[Row]:
@@ -202,14 +234,14 @@ def _decode_at(length: int, config: HipConfig) -> Iterator[Row]:
     times = {f.__name__: graph_milliseconds(f) / LAYERS for f in (interval, refresh, step)}
     yield Row("decode", length, "random", "hip", times["interval"] / steps, select=times["refresh"] / steps)
     yield Row("decode", length, "random", "hip, attention alone", times["step"])
-    for name, backend in DENSE.items():
+    for name, backend in BACKENDS.items():
         grouped = rows[0].view(1, shape.heads_k, -1, shape.dim)
         try:
             with sdpa_kernel(backend):
-                time = graph_milliseconds(partial(F.scaled_dot_product_attention, grouped, key, value))
+                duration = graph_milliseconds(partial(F.scaled_dot_product_attention, grouped, key, value))
         except RuntimeError:
             continue
-        yield Row("decode", length, "random", name, time)
+        yield Row("decode", length, "random", name, duration)
 
 
 def graph_milliseconds(function: Callable[[], object]) -> float:
@@ -234,13 +266,9 @@ def attended_keys(length: int, config: HipConfig) -> int:
     return rising * (rising + 1) // 2 + (length - rising) * most
 
 
-def _dense_time(query: Tensor, key: Tensor, value: Tensor, backend: SDPBackend) -> float | None:
-    def run() -> Tensor:
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-
+def _dense_time(way: Dense, query: Tensor, key: Tensor, value: Tensor) -> float | None:
     try:
-        with sdpa_kernel(backend):
-            return milliseconds(run)
+        return milliseconds(partial(way, query, key, value))
     except RuntimeError:
         return None
 

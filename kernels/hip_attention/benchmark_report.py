@@ -43,6 +43,7 @@ def table(rows: Sequence[Row]) -> str:
             "error",
             "vs dense",
             "found",
+            "memory %",
         ]
         if kind != "prefill":
             head = [head[0], *head[2:4], *([head[6]] if kind == "decode" else [])]
