@@ -45,9 +45,7 @@ def main() -> None:
     devices = options.devices.split(",")
     of = options.workers * len(devices)
     with ThreadPoolExecutor(of) as pool:
-        workers = [
-            pool.submit(work, jobs, options.results, i + 1, of, devices[i % len(devices)]) for i in range(of)
-        ]
+        workers = [pool.submit(work, jobs, options.results, i + 1, of, devices[i % len(devices)]) for i in range(of)]
         failed = sum(worker.result() for worker in workers)
     for i, job in enumerate(jobs, 1):
         base = options.results.with_name(f"{options.results.stem}-{i}")

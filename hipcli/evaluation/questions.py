@@ -82,7 +82,7 @@ def units(
     groups: dict[tuple[str, Path], list[Item]] = {}
     for item in chosen:
         groups.setdefault((item.kind, item.document), []).append(item)
-    rouge = Rouge()
+    rouge = None if all(item.options for item in chosen) else Rouge()
     read = cache(_read)
     made: list[Unit] = []
     skipped = []
@@ -104,11 +104,11 @@ class _Run:
 
     document: Document
     items: list[Item]
-    rouge: Rouge
+    rouge: Rouge | None
 
     def __call__(self, subject: Subject, spec: Spec) -> Outcome:
         prompt = _Prompt(subject, self.document, self.items)
-        if self.items[0].options:
+        if self.rouge is None or self.items[0].options:
             return _choose(subject, spec, prompt, self.items)
         return _write(subject, spec, prompt, self.items, self.rouge)
 
