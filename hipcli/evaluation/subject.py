@@ -72,7 +72,8 @@ class Subject:
         ids = torch.arange(16, device=model.device)[None]
         with torch.inference_mode():
             hidden = model.get_decoder()(ids, use_cache=False).last_hidden_state
-            if not torch.equal(model.get_output_embeddings()(hidden), model(ids, use_cache=False).logits):
+            expected = model(ids, use_cache=False).logits
+            if (model.get_output_embeddings()(hidden) - expected).abs().max() > 0.01 * expected.abs().max():
                 raise HipError(f"{self.name}: eval does not know how {model.config.model_type} models make logits")
         return model
 
