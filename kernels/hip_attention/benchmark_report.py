@@ -83,7 +83,7 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.5), layout="constrained")
     axes = figure.subplots()
     chosen = [row for row in rows if row.kind == "prefill" and row.data == "random"]
     for method in dict.fromkeys(row.method for row in chosen):
@@ -91,7 +91,7 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
         axes.plot(*zip(*points, strict=True), marker="o", label=method)
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="milliseconds a layer", title="Prefill attention")
     axes.set_xscale("log", base=2)
-    axes.legend()
+    figure.legend(loc="outside right upper")
     figure.savefig(path, dpi=120)
     return True
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from hip_attention.triton_select import precision, row_range
 
+GLUON = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 6)  # has what `triton_hopper` needs
+
 
 def attend(
     query: Tensor,
@@ -81,7 +83,8 @@ def attend(
 
 
 def is_hopper(x: Tensor) -> bool:
-    return x.is_cuda and not torch.version.hip and torch.cuda.get_device_capability(x.device)[0] == 9
+    """Whether `triton_hopper` runs on the device of `x`."""
+    return GLUON and x.is_cuda and not torch.version.hip and torch.cuda.get_device_capability(x.device)[0] == 9
 
 
 @triton.jit

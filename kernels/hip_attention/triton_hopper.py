@@ -1,6 +1,8 @@
 """Block-sparse attention for Hopper GPUs in Gluon: one warp copies keys while two warp groups compute.
 
-The same sums as `triton_attend`, in tiles of 128 rows, for what can be copied in boxes of 16 keys.
+The same sums as `triton_attend`, for query blocks of 128 rows, 128 dimensions and what can be copied in boxes of 16
+keys. A multiprocessor runs one program, which takes one query block and head after the other and is copying the next
+one's keys while it finishes one.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
@@ -27,7 +29,9 @@ def fits(query: Tensor, key: Tensor, value: Tensor, block_q: int, block_k: int, 
         and block_q == TILE
         and block_k % BOX == 0
         and sink % BOX == 0
-        and all(x.data_ptr() % 16 == 0 and all(s % 8 == 0 for s in x.stride()[:3]) for x in (query, key, value))
+        and all(
+            x.data_ptr() % 16 == 0 and all(s > 0 and s % 8 == 0 for s in x.stride()[:3]) for x in (query, key, value)
+        )
     )
 
 
@@ -127,7 +131,7 @@ def _copy(
         for part in gl.static_range(4):
             row = first - offset + part // 2 * 64
             tma.async_copy_global_to_shared(queries, [batch, head, row, part % 2 * 64], q_full, q_memory.index(part))
-        turn += 1
+        turn += 1  # noqa: SIM113
         head_k = head // GROUP
         for i in range(count):
             stage = done % STAGES
@@ -167,8 +171,10 @@ def _compute(
     HEADS: gl.constexpr, GROUP: gl.constexpr, BLOCK_K: gl.constexpr, SELECTED: gl.constexpr, SINK: gl.constexpr,
     WINDOW: gl.constexpr, CHUNK: gl.constexpr, STAGES: gl.constexpr,
 ):  # fmt: skip
-    """A warp group: half the rows of every job. The values of a chunk are added up while the next one's logits and
-    weights are computed."""
+    """A warp group: half the rows of every job.
+
+    The values of a chunk are added up while the next one's logits and weights are computed.
+    """
     GATHERED: gl.constexpr = SELECTED * BLOCK_K
     REST: gl.constexpr = (SINK % CHUNK + CHUNK - 1) // CHUNK
     OLDEST: gl.constexpr = 128 // CHUNK
@@ -191,7 +197,7 @@ def _compute(
         mbarrier.wait(q_full, turn & 1)
         q = q_memory.index(PART).load(gl.DotOperandLayout(0, LOGITS, 2))
         mbarrier.arrive(q_empty, count=1)
-        turn += 1
+        turn += 1  # noqa: SIM113
         total = gl.zeros([64, 128], gl.float32, TOTAL)
         peak = gl.full([64], -1.0e30, gl.float32, ROWS)
         weight = gl.zeros([64], gl.float32, ROWS)
