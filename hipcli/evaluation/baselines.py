@@ -17,6 +17,8 @@ from torch import Tensor
 
 # (rows [B, Hkv, M, D], number of first blocks N) -> scores of these blocks [B, Hkv, M, N]
 Score = Callable[[Tensor, int], Tensor]
+# (query [B, Hq, Tq, D], slab) -> blocks int64 [B, Hq, slab.blocks, selected_blocks], ascending, none in the sink
+Chooser = Callable[[Tensor, Slab], Tensor]
 
 ELEMENTS = 1 << 28  # scores held at a time
 
@@ -57,8 +59,8 @@ def first_sparse_row(length_q: int, length_k: int, config: HipConfig, device: to
     return 0 if length_q == 1 else search_start(length_q, length_k, config, device)
 
 
-def block_attention(make: Callable[[Tensor], Score]) -> SparseAttention:
-    """Sparse attention that takes, of every query block's searchable blocks, those with the best scores."""
+def block_attention(prepare: Callable[[Tensor, HipConfig], Chooser]) -> SparseAttention:
+    """Sparse attention to the blocks that `prepare` finds for key [B, Hkv, Tk, D]."""
 
     def attention(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float) -> Tensor:
         length_q, length_k = query.shape[2], key.shape[2]
@@ -69,7 +71,7 @@ def block_attention(make: Callable[[Tensor], Score]) -> SparseAttention:
             output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
         if start == length_q:
             return output
-        score = make(searchable_keys(key, config))
+        choose = prepare(key, config)
         attend = _attend_triton if uses_triton(config, query.device) else _attend_torch
         if attend is _attend_torch:
             padding = -length_k % config.block_k
@@ -77,7 +79,7 @@ def block_attention(make: Callable[[Tensor], Score]) -> SparseAttention:
         together = max(1, ELEMENTS // (query.shape[0] * query.shape[1] * config.block_q * length_k))
         for slab in slabs(start, length_q, length_k, config.block_q):
             for part in slab.split(together):
-                blocks = choose(query, part, score, key.shape[1], config) if config.top_k else None
+                blocks = choose(query, part) if config.top_k else None
                 attend(query, key, value, blocks, part, output, config, scale, length_k)
         return output
 
@@ -89,6 +91,16 @@ def searchable_keys(key: Tensor, config: HipConfig) -> Tensor:
     whole = key[:, :, config.sink : key.shape[2] // config.block_k * config.block_k]
     blocks: Tensor = whole.unflatten(2, (-1, config.block_k))
     return blocks
+
+
+def by_score(make: Callable[[Tensor], Score]) -> Callable[[Tensor, HipConfig], Chooser]:
+    """Take, of every query block's searchable blocks, those with the best scores."""
+
+    def prepare(key: Tensor, config: HipConfig) -> Chooser:
+        score = make(searchable_keys(key, config))
+        return lambda query, part: choose(query, part, score, key.shape[1], config)
+
+    return prepare
 
 
 def choose(query: Tensor, part: Slab, score: Score, heads_k: int, config: HipConfig) -> Tensor:
@@ -147,4 +159,4 @@ def _attend_torch(
 
 
 STATISTICS: dict[str, Callable[[Tensor], Score]] = {"mean": mean, "quest": quest, "oracle": oracle}
-ATTENTION = {name: block_attention(make) for name, make in STATISTICS.items()}
+ATTENTION = {name: block_attention(by_score(make)) for name, make in STATISTICS.items()}

@@ -107,7 +107,8 @@ def table(found: Sequence[Row]) -> str:
     """The rows for people: means with 95 % intervals, differences to the first spec with their standard errors."""
     names = list(dict.fromkeys(name for row in found for name in row["metrics"]))
     made = Table(box=None, pad_edge=False, header_style="")
-    for title in ("context", "group", "attention", "n", *names, "perplexity", "mass"):
+    extra = [name for name in ("perplexity", "mass") if any(name in row for row in found)]
+    for title in ("context", "group", "attention", "n", *names, *extra):
         made.add_column(title, justify="left" if title in ("group", "attention") else "right", no_wrap=True)
     for row in found:
         counts = {metric["n"] for metric in row["metrics"].values()}
@@ -117,8 +118,7 @@ def table(found: Sequence[Row]) -> str:
             row["attention"],
             "/".join(map(str, sorted(counts))),
             *(_cell(row["metrics"].get(name)) for name in names),
-            f"{row['perplexity']['mean']:.3f}" if "perplexity" in row else "",
-            f"{row['mass']:.3f}" if "mass" in row else "",
+            *(_extra(row.get(name)) for name in extra),
         )
     return _text(made)
 
@@ -130,6 +130,11 @@ def _cell(metric: Row | None) -> str:
     if "difference" in metric:
         text += f" {metric['difference']['mean']:+.4f} ± {metric['difference']['standard_error']:.4f}"
     return text
+
+
+def _extra(value: Row | float | None) -> str:
+    value = value["mean"] if isinstance(value, dict) else value
+    return "" if value is None else f"{value:.3f}"
 
 
 def heat(records: Sequence[Record]) -> dict[int, list[float | None]]:

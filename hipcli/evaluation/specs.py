@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hip_attention.cache import SparseAttention
 
 # Methods that this package brings; they choose by every row of a query block unless told otherwise.
-BASELINES = ("quest", "mean", "oracle", "hyper")
+BASELINES = ("quest", "mean", "oracle", "leaves", "hyper")
 SELECTORS = ("representative", "representative-first")
 METHODS = ("dense", "hip", "streaming", *SELECTORS, *BASELINES, "yarn")
 
@@ -37,9 +37,10 @@ class Spec:
         """What replaces sparse attention, or None where the product's own is meant. Imports torch."""
         if self.method not in BASELINES:
             return None
-        from hipcli.evaluation import baselines, hyper
+        from hipcli.evaluation import baselines, hyper, leaves
 
-        return hyper.attention if self.method == "hyper" else baselines.ATTENTION[self.method]
+        own = {"hyper": hyper.attention, "leaves": leaves.attention}
+        return own.get(self.method) or baselines.ATTENTION[self.method]
 
 
 def parse(text: str) -> Spec:

@@ -1,6 +1,10 @@
 """Baselines against brute force, on tensors small enough to do every row by hand."""
 
 import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -150,3 +154,25 @@ def test_mass_is_the_softmax_over_what_is_seen(tensors) -> None:
             shares.append(sum(w.item() for k, w in enumerate(weights) if k < 8 or k > p - 12 or k in chosen))
     assert mass(query, key, spec, SCALE) == pytest.approx(sum(shares) / len(shares), rel=1e-4)
     assert mass(query, key, Spec("hip", "hip", CONFIG), SCALE) <= mass(query, key, spec, SCALE) + 0.05
+
+
+@pytest.mark.parametrize("name", ["mean", "quest", "oracle"])
+@pytest.mark.parametrize("rows", [37, 1])
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="run by test_triton_attends_alike")
+def test_with_triton(name: str, rows: int, tensors) -> None:
+    query, key, value = tensors
+    query = query[:, :, -rows:]
+    found = baselines.ATTENTION[name](query, key, value, replace(CONFIG, backend="triton"), SCALE)
+    torch.testing.assert_close(found, expected(name, query, key, value), rtol=1e-4, atol=1e-5)
+
+
+def test_triton_attends_alike() -> None:
+    """In Triton's interpreter, in a process of its own."""
+    triton, numpy = pytest.importorskip("triton"), pytest.importorskip("numpy")
+    versions = [tuple(map(int, module.__version__.split(".")[:2])) for module in (triton, numpy)]
+    if versions[0] < (3, 7) and versions[1] >= (2, 4):
+        pytest.skip("the interpreter of Triton before 3.7 breaks on NumPy 2.4")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "test_with_triton", __file__]
+    done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "6 passed" in done.stdout
