@@ -180,7 +180,9 @@ def test_terminal_is_safe_from_the_model(note: Path, tmp_path: Path) -> None:
     assert shown.expandtabs() == "red [31malert2J\ttab\r\n".expandtabs()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ask", "--help"], ["summarize", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["ask", "--help"], ["summarize", "--help"], ["cache", "ls"]]
+)
 def test_help_and_version_are_light(arguments: list[str]) -> None:
     program = (
         "import sys\nfrom hipcli.__main__ import main\n"
