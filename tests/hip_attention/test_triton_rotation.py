@@ -17,7 +17,7 @@ else:
 pytest.importorskip("triton")
 
 from hip_attention import reference  # noqa: E402
-from hip_attention.config import HipConfig  # noqa: E402
+from hip_attention.config import HipConfig, Selector  # noqa: E402
 from hip_attention.geometry import searchable_blocks  # noqa: E402
 from hip_attention.triton_attend import attend  # noqa: E402
 from hip_attention.triton_decode import DecodeState  # noqa: E402
@@ -160,9 +160,10 @@ def check_attend(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, p
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["true", "packed"])
-def test_prefill_searches_with_its_own_query(packed: bool) -> None:
+@pytest.mark.parametrize("selector", ["summary", "representative"])
+def test_prefill_searches_with_its_own_query(selector: Selector, packed: bool) -> None:
     query, key, value = draw()
-    config = CONFIG
+    config = replace(CONFIG, selector=selector)
     tables = make_tables(150, 16)
     search_query = query.roll(1, 1)
     summaries = TreeSummaries(config.sink, config.block_k)
