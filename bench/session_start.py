@@ -46,7 +46,7 @@ def main() -> None:
     source = resolve(arguments.model, print)
     tokenizer = load_tokenizer(source)
     ids = tokenizer.encode(arguments.document.read_text(encoding="utf-8"), add_special_tokens=False)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         text, cache = Path(folder, "book.txt"), Path(folder, "cache")
         text.write_text(tokenizer.decode(ids[: arguments.context]), encoding="utf-8")
         ask = [sys.executable, "-m", "hipcli", "ask", "--quiet", "--model", str(source.path), "--session", "book"]
