@@ -1,10 +1,11 @@
-"""Evaluations as several processes that share the GPUs: decoding one sequence leaves most of a GPU idle.
+r"""Evaluations as several processes that share the GPUs: decoding one sequence leaves most of a GPU idle.
 
-    python bench/quality.py --workers 5 --devices cuda:0,cuda:1 --results quality.jsonl JOBS.txt
+    python bench/quality.py --workers 5 --devices cuda:0,cuda:1 --results quality.jsonl \
+        --set MODEL=DIR --set BOOK=book.txt bench/jobs/gpu.txt
 
 Every line of JOBS.txt is the arguments of one `hip eval`, and a line that begins with # is passed over:
 
-    needle --model MODEL --context 16k,32k --n 100 -a dense -a hip:top_k=2048 book.txt
+    needle --model $MODEL --context 16k,32k --n 100 -a dense -a hip:top_k=2048 $BOOK
 
 Each worker takes its shard of every job. When all are done the jobs are reported from the results, each as
 NAME-LINE.json and .txt beside the results. Stopped and started again, it goes on where it was.
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from string import Template
 
 
 def hip_eval(arguments: list[str], results: Path, *more: str, log: Path | None = None) -> int:
@@ -39,9 +41,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4, help="processes a device")
     parser.add_argument("--devices", default="cuda:0")
     parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="what $NAME in jobs stands for"
+    )
     options = parser.parse_args()
     lines = [line for line in options.jobs.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    jobs = [shlex.split(line) for line in lines]
+    values = dict(pair.split("=", 1) for pair in options.set)
+    jobs = [[Template(word).substitute(values) for word in shlex.split(line)] for line in lines]
     devices = options.devices.split(",")
     of = options.workers * len(devices)
     with ThreadPoolExecutor(of) as pool:
