@@ -8,7 +8,7 @@ from hip_attention.geometry import Slab
 from hip_attention.summaries import KeySummaries
 from torch import Tensor
 
-from hipcli.evaluation import baselines, hyper
+from hipcli.evaluation import baselines, hyper, leaves
 from hipcli.evaluation.specs import Spec
 from hipcli.evaluation.subject import Subject
 
@@ -63,6 +63,8 @@ def visible(query: Tensor, key: Tensor, spec: Spec) -> Tensor:
     if spec.method in baselines.ATTENTION:
         score = baselines.STATISTICS[spec.method](baselines.searchable_keys(key, config))
         blocks = baselines.choose(query, slab, score, key.shape[1], config)
+    elif spec.method == "leaves":
+        blocks = leaves.prepare(key, config)(query, slab)
     else:
         blocks = _product_choice(query, key, slab, config)
     chosen = torch.zeros(*query.shape[:2], -(-length // config.block_k), dtype=torch.bool, device=key.device)
@@ -73,7 +75,7 @@ def visible(query: Tensor, key: Tensor, spec: Spec) -> Tensor:
 def _product_choice(query: Tensor, key: Tensor, slab: Slab, config: HipConfig) -> Tensor:
     """Blocks [B, Hq, 1, K] by the selector of the product, as the torch backend runs it on any device."""
     summaries = KeySummaries(config.sink, config.block_k)
-    if config.selector == "summary":
+    if config.uses_summaries:
         summaries.extend(key[:, :, config.sink :])
     padded = torch.nn.functional.pad(key, (0, 0, 0, -key.shape[2] % config.block_k)).contiguous()
     return torch_select.select(query, slab, config, summaries, padded)

@@ -56,7 +56,7 @@ def attention(
         padding = -length_k % config.block_k
         padded_key, padded_value = (torch.nn.functional.pad(x, (0, 0, 0, padding)).contiguous() for x in (key, value))
     summaries = None
-    if config.selector == "summary":
+    if config.uses_summaries:
         summaries = make_summaries(config, query.device)
         summaries.extend(key[:, :, config.sink :])
     return prefill(query, padded_key, padded_value, length_k, summaries, config, scale)

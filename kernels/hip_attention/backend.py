@@ -28,14 +28,17 @@ class Summaries(Protocol):
 
 
 def uses_triton(config: HipConfig, device: torch.device) -> bool:
-    """Whether tensors on `device` are attended by the Triton kernels; "auto" picks them on a GPU.
+    """Whether tensors on `device` are attended by the Triton kernels; "auto" picks them on a GPU where they can serve.
 
     Raises ValueError when the configuration asks for Triton where it cannot run.
     """
     if config.backend == "auto":
-        return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        return usable and not config.exact_leaves
     if config.backend != "triton":
         return False
+    if config.exact_leaves:
+        raise ValueError(f"backend triton has no selector {config.selector}")
     if importlib.util.find_spec("triton") is None:
         raise ValueError("backend triton needs the package triton")
     from triton import knobs

@@ -160,7 +160,8 @@ class LayerCache:
         if age == 0:
             blocks = None
             if self.config.top_k:
-                key = None if self.config.selector == "summary" else self._search_keys()
+                by_statistics = self.config.uses_summaries and not self.config.exact_leaves
+                key = None if by_statistics else self._search_keys()
                 assert isinstance(self.summaries, KeySummaries)
                 searched = self._search_query(query)
                 blocks = select(searched, Slab(0, last, 1, 1), self.config, self.summaries, key)[:, :, 0]
@@ -193,7 +194,7 @@ class LayerCache:
     def _summarise(self) -> None:
         """Bring the key summaries up to date with every complete block."""
         begin = self.summaries.next_key
-        if self.config.top_k and self.config.selector == "summary" and begin + self.config.block_k <= self.length:
+        if self.config.top_k and self.config.uses_summaries and begin + self.config.block_k <= self.length:
             by_content = self.config.packed_from is not None
             self.summaries.extend(
                 self.keys.tokens[:, :, begin:] if by_content else self._positioned(begin, self.length)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Selector = Literal["summary", "representative", "representative-first"]
+Selector = Literal["summary", "summary-exact", "representative", "representative-first"]
 Backend = Literal["auto", "torch", "triton", "dense"]
 
 
@@ -18,8 +18,10 @@ class HipConfig:
         that some of its rows may not see yet.
     refresh_interval: decode steps that reuse one mask.
     dense_layers: number of first layers that attend to everything, before `packed_from`.
-    selector: "summary" scores a tree node by the mean and variance of its keys; "representative" by its centre
-        key block (HiP, arXiv 2406.09827 v2), "representative-first" by its first key block (v1).
+    selector: "summary" scores a tree node by the mean and variance of its keys; "summary-exact" does so too, keeps
+        twice as many nodes, and scores the key blocks at the end by their largest logit (PyTorch only);
+        "representative" scores a node by its centre key block (HiP, arXiv 2406.09827 v2), "representative-first" by
+        its first one (v1).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
     min_context: query blocks that end before this position attend to everything, which is faster there.
     packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
@@ -64,6 +66,21 @@ class HipConfig:
     def selected_blocks(self) -> int:
         """Key blocks a query block selects: top_k / block_k."""
         return self.top_k // self.block_k
+
+    @property
+    def uses_summaries(self) -> bool:
+        """Whether a search reads means and variances of keys."""
+        return self.selector in ("summary", "summary-exact")
+
+    @property
+    def exact_leaves(self) -> bool:
+        """Whether a search ends with the logits of the keys themselves."""
+        return self.selector == "summary-exact"
+
+    @property
+    def kept_nodes(self) -> int:
+        """Nodes that a search of summaries keeps of every level above the key blocks."""
+        return self.selected_blocks * (2 if self.exact_leaves else 1)
 
     @property
     def visible_keys(self) -> int:

@@ -56,7 +56,7 @@ def select(query: Tensor, key: Tensor, config: HipConfig) -> Tensor:
     rows = list(query_blocks(length_q, length_k, config.block_q))
     budget = config.selected_blocks
     chosen = torch.full((batch, heads_q, len(rows), budget), -1, dtype=torch.int64)
-    search = search_summary if config.selector == "summary" else search_representative
+    search = search_summary if config.uses_summaries else search_representative
     for i, (start, stop) in enumerate(rows):
         low, high = searchable(length_k - length_q + stop - 1, config)
         for b in range(batch):
@@ -76,10 +76,11 @@ def search_summary(query: Tensor, key: Tensor, low: int, high: int, config: HipC
     query [rows, D], key [Tk, D]. Node i of level l holds the 2^l blocks from low + i * 2^l on. Its score is the
     largest logit a row expects among its n keys if they were Gaussian with their mean m and variance s2:
     q.m + sqrt(2 ln n) * sqrt(q^2 . s2), maximised over the rows. A node that reaches past `high` has no statistic
-    that is free of later keys; it is kept until its children are inside.
+    that is free of later keys; it is kept until its children are inside. With exact leaves twice as many nodes are kept
+    of every level but the last, where a block's score is the largest logit of its keys.
     """
     count, budget = high - low, config.selected_blocks
-    level = max(0, math.ceil(math.log2(count / budget)))
+    level = max(1, math.ceil(math.log2(count / config.kept_nodes)))
     nodes = list(range(math.ceil(count / 2**level)))
     while level > 0:
         level -= 1
@@ -92,10 +93,14 @@ def search_summary(query: Tensor, key: Tensor, low: int, high: int, config: HipC
                 scores.append(math.inf)
                 continue
             keys = key[begin : begin + size]
+            if level == 0 and config.exact_leaves:
+                scores.append((query @ keys.T).max().item())
+                continue
             mean, variance = keys.mean(0), keys.var(0, unbiased=False)
             spread = math.sqrt(2 * math.log(max(size, 2))) * (query**2 @ variance).sqrt()
             scores.append((query @ mean + spread).max().item())
-        best = torch.tensor(scores).topk(min(budget, len(children))).indices.tolist()
+        kept = config.kept_nodes if level else budget
+        best = torch.tensor(scores).topk(min(kept, len(children))).indices.tolist()
         nodes = sorted(children[i] for i in best)
     return [low + node for node in nodes]
 

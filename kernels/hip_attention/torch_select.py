@@ -16,8 +16,8 @@ WORKING_SET = 1 << 21
 def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries | None, key: Tensor | None) -> Tensor:
     """Choose key blocks for the query blocks of `slab`, each of which has more to search than it may select.
 
-    query [B, Hq, Tq, D]; `summaries` serve the selector "summary", `key` [B, Hkv, >= Tk, D] (whole blocks readable)
-    the representative ones. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending.
+    query [B, Hq, Tq, D]; `summaries` serve the selectors that use them, `key` [B, Hkv, >= Tk, D] (whole blocks
+    readable) the others and exact leaves. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending.
     """
     chosen = [_select_part(query, part, config, summaries, key) for part in slab.split(_part_size(query, config))]
     return torch.cat(chosen, 2)
@@ -25,7 +25,8 @@ def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries
 
 def _part_size(query: Tensor, config: HipConfig) -> int:
     """Query blocks at a time, so that the gathered candidates stay in the processor's cache."""
-    candidates = 2 * config.selected_blocks * (1 if config.selector == "summary" else config.block_k)
+    gathers_statistics = config.uses_summaries and not config.exact_leaves
+    candidates = 2 * config.kept_nodes * (1 if gathers_statistics else config.block_k)
     gathered = query.shape[0] * query.shape[1] * candidates * query.shape[3] * query.element_size()
     return max(1, WORKING_SET // gathered)
 
@@ -39,9 +40,9 @@ def _select_part(
     last = range(slab.first + slab.rows - 1, slab.first + slab.rows * slab.blocks, slab.rows)
     found = [searchable_blocks(p, config.sink, config.window, config.block_k) for p in last]
     count = torch.tensor(found, device=query.device).expand(batch, heads, -1).reshape(-1, 1)  # [N, 1]
-    if config.selector == "summary":
+    if config.uses_summaries:
         assert summaries is not None
-        nodes = _search_summary(scored, count, max(found), config, summaries)
+        nodes = _search_summary(scored, count, max(found), config, summaries, key)
     else:
         assert key is not None
         nodes = _search_representative(scored.reshape(-1, scored.shape[3], dim), count, config, key)
@@ -49,7 +50,9 @@ def _select_part(
     return blocks.view(batch, heads, slab.blocks, -1)
 
 
-def _search_summary(scored: Tensor, count: Tensor, largest: int, config: HipConfig, summaries: KeySummaries) -> Tensor:
+def _search_summary(
+    scored: Tensor, count: Tensor, largest: int, config: HipConfig, summaries: KeySummaries, key: Tensor | None
+) -> Tensor:
     """Best leaves [N, selected_blocks] for N = B * Hq * n query blocks, of which block i has count[i] leaves.
 
     The first level that has to be searched holds at most twice the budget of nodes, the same ones for every query
@@ -57,14 +60,17 @@ def _search_summary(scored: Tensor, count: Tensor, largest: int, config: HipConf
     """
     batch, heads, blocks, rows, dim = scored.shape
     budget = config.selected_blocks
-    level = math.ceil(math.log2(largest / budget)) - 1
+    level = max(0, math.ceil(math.log2(largest / config.kept_nodes)) - 1)
     query = scored.reshape(-1, rows, dim)  # [N, r, D]
     squared = query.square()
     nodes = torch.arange(-(-largest >> level), device=query.device).expand(query.shape[0], -1)
     while True:
         mean, variance = summaries.means[level], summaries.variances[level]
         spread = math.sqrt(2 * math.log(max(config.block_k << level, 2)))
-        if nodes.stride(0) == 0:
+        if level == 0 and config.exact_leaves:
+            assert key is not None
+            scores = _leaf_scores(query, nodes, key, config, heads, blocks)
+        elif nodes.stride(0) == 0:
             present = min(nodes.shape[1], mean.length)
             scores = query.new_full(nodes.shape, math.inf)
             if present:
@@ -78,8 +84,9 @@ def _search_summary(scored: Tensor, count: Tensor, largest: int, config: HipConf
         begin = nodes << level
         scores.masked_fill_(begin + (1 << level) > count, math.inf)
         scores.masked_fill_(begin >= count, -math.inf)
-        if nodes.shape[1] > budget:
-            nodes = nodes.gather(1, scores.topk(budget, 1, sorted=False).indices)
+        kept = config.kept_nodes if level else budget
+        if nodes.shape[1] > kept:
+            nodes = nodes.gather(1, scores.topk(kept, 1, sorted=False).indices)
         if level == 0:
             return nodes
         level -= 1
@@ -106,6 +113,19 @@ def _node_scores(
     logits = query @ means.transpose(1, 2)
     logits += (squared @ variances.transpose(1, 2)).sqrt_().mul_(spread)
     return logits.amax(1)
+
+
+def _leaf_scores(query: Tensor, nodes: Tensor, key: Tensor, config: HipConfig, heads: int, blocks: int) -> Tensor:
+    """Largest logit of every key block in nodes [N, M], counted from the end of the sink, for query [N, r, D]."""
+    heads_k, capacity, dim = key.shape[1:]
+    block_k = config.block_k
+    per_head = capacity // block_k
+    pair = torch.arange(nodes.shape[0], device=nodes.device) // blocks  # b * Hq + h
+    block = (nodes + config.sink // block_k).clamp(max=per_head - 1)
+    row = (pair * heads_k // heads * per_head)[:, None] + block
+    keys = key.reshape(-1, block_k * dim).index_select(0, row.flatten()).view(nodes.shape[0], -1, dim)
+    best: Tensor = (query @ keys.transpose(1, 2)).amax(1)
+    return best.unflatten(1, (-1, block_k)).amax(2)
 
 
 def _search_representative(query: Tensor, count: Tensor, config: HipConfig, key: Tensor) -> Tensor:

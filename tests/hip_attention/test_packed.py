@@ -21,6 +21,7 @@ CONFIGS = [
     pytest.param(replace(SMALL, top_k=0), id="streaming"),
     pytest.param(replace(SMALL, min_context=120), id="min-context"),
     pytest.param(replace(SMALL, selector="representative"), id="representative"),
+    pytest.param(replace(SMALL, selector="summary-exact", top_k=16), id="exact-leaves"),
     pytest.param(replace(SMALL, selector="representative-first", block_k=2), id="representative-first"),
 ]
 
