@@ -124,8 +124,9 @@ def _leaf_scores(query: Tensor, nodes: Tensor, key: Tensor, config: HipConfig, h
     block = (nodes + config.sink // block_k).clamp(max=per_head - 1)
     row = (pair * heads_k // heads * per_head)[:, None] + block
     keys = key.reshape(-1, block_k * dim).index_select(0, row.flatten()).view(nodes.shape[0], -1, dim)
-    best: Tensor = (query @ keys.transpose(1, 2)).amax(1)
-    return best.unflatten(1, (-1, block_k)).amax(2)
+    logits: Tensor = (query @ keys.transpose(1, 2)).amax(1)
+    best: Tensor = logits.unflatten(1, (-1, block_k)).amax(2)
+    return best
 
 
 def _search_representative(query: Tensor, count: Tensor, config: HipConfig, key: Tensor) -> Tensor:
