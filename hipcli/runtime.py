@@ -17,7 +17,7 @@ from hipcli.errors import ExitCode, HipError
 from hipcli.events import Event, PrefillProgress
 from hipcli.models import ModelShape, ModelSource, resolve, shape, weight_files
 from hipcli.saved import Basis
-from hipcli.settings import Settings
+from hipcli.settings import Settings, for_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -52,6 +52,7 @@ class Runtime(Protocol):
     revision: str
     shape: ModelShape
     tokenizer: "PreTrainedTokenizerBase"
+    settings: Settings
 
     def memory(self, tokens: int) -> budget.Memory:
         """What a context of `tokens` tokens takes, and what there is."""
@@ -124,11 +125,13 @@ class LocalRuntime:
 
 def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:
     """Find the model and load its tokenizer, not its weights. Raises HipError."""
-    from hipcli.loading import load_tokenizer
+    from hipcli.loading import choose_device, load_tokenizer
 
     source = resolve(settings.model, say)
     with _importing():
-        return LocalRuntime(source, shape(source), load_tokenizer(source), settings)
+        tokenizer = load_tokenizer(source)
+        settings = for_device(settings, choose_device(settings.device).type)
+    return LocalRuntime(source, shape(source), tokenizer, settings)
 
 
 @contextmanager
