@@ -1,9 +1,6 @@
 """Prefill and decode of hip against transformers with SDPA and DynamicCache, in one process, turn by turn.
 
 python bench/cpu_speed.py ../shared/data/books/middlemarch.txt --context 8000
-
-Beyond the trained window hip packs positions, as `hip ask` does; transformers attends at true ones, which takes the
-same time whatever comes out.
 """
 
 import argparse
@@ -49,30 +46,25 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--selector", nargs="+", default=[HipConfig.selector])
     options = parser.parse_args()
     stock, tokenizer = load(options.model, options.dtype, "sdpa")
     ours, _ = load(options.model, options.dtype, "hip")
     ids = tokens(tokenizer, options.text, options.context)
-    window = ours.config.max_position_embeddings
-    packed_from = window if options.context + options.new > window else None
-    times: dict[str, list[tuple[float, float]]] = {}
+    times: dict[str, list[tuple[float, float]]] = {"transformers": [], "hip": []}
     for _ in range(options.repeat):
-        times.setdefault("transformers", []).append(run_transformers(stock, ids, options.new))
-        for selector in options.selector:
-            config = HipConfig(selector=selector, packed_from=packed_from)
-            times.setdefault(f"hip {selector}", []).append(run_hip(ours, tokenizer, config, ids, options.new))
+        times["transformers"].append(run_transformers(stock, ids, options.new))
+        times["hip"].append(run_hip(ours, tokenizer, HipConfig(), ids, options.new))
     rows = {}
     for name, runs in times.items():
         prefill, decode = (statistics.median(run[i] for run in runs) for i in (0, 1))
         rates = {"prefill_tok_s": options.context / prefill, "decode_tok_s": options.new / decode}
         rows[name] = rates
-        rates |= {f"{key} ratio": rates[key] / rows.get("transformers", rates)[key] for key in tuple(rates)}
-        print(f"{name:20s}", "   ".join(f"{key} {value:.2f}" for key, value in rates.items()))
+        print(f"{name:14s} prefill {rates['prefill_tok_s']:8.1f} tok/s   decode {rates['decode_tok_s']:6.2f} tok/s")
+    ratio = {key: rows["hip"][key] / rows["transformers"][key] for key in rows["hip"]}
+    print(f"{'ratio':14s} prefill {ratio['prefill_tok_s']:8.2f}         decode {ratio['decode_tok_s']:6.2f}")
     print(machine())
     name = f"cpu_speed_{options.context}_{str(ours.dtype).removeprefix('torch.')}"
-    facts = {"context": options.context, "repeat": options.repeat, "packed_from": packed_from}
-    save(name, {**facts, "medians": rows, "times": times})
+    save(name, {"context": options.context, "repeat": options.repeat, "medians": rows, "ratio": ratio, "times": times})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from hip_attention.config import HipConfig
+from hip_attention.config import HipConfig, Selector
 
 INPUT = "Input"
 PROMPT = "Question and prompt"
@@ -19,7 +19,6 @@ ANSWER_TOKENS = 512
 
 AttentionKind = Literal["hip", "dense", "streaming"]
 PositionKind = Literal["auto", "exact", "packed"]
-SelectorKind = Literal["auto", "summary", "summary-exact", "representative", "representative-first"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 SummaryLength = Literal["short", "medium", "long"]
 
@@ -204,13 +203,8 @@ DenseLayers = Annotated[
     ),
 ]
 KeySelector = Annotated[
-    SelectorKind,
-    typer.Option(
-        "--selector",
-        help="How keys are found; auto is summary-exact on a CPU and summary on a GPU.",
-        envvar="HIPCLI_SELECTOR",
-        rich_help_panel=ATTENTION,
-    ),
+    Selector,
+    typer.Option("--selector", help="How keys are found.", envvar="HIPCLI_SELECTOR", rich_help_panel=ATTENTION),
 ]
 Positions = Annotated[
     PositionKind,

@@ -17,7 +17,7 @@ from hipcli.errors import ExitCode, HipError
 from hipcli.events import Event, PrefillProgress
 from hipcli.models import ModelShape, ModelSource, resolve, shape, weight_files
 from hipcli.saved import Basis
-from hipcli.settings import Settings, for_device
+from hipcli.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -52,7 +52,6 @@ class Runtime(Protocol):
     revision: str
     shape: ModelShape
     tokenizer: "PreTrainedTokenizerBase"
-    settings: Settings
 
     def memory(self, tokens: int) -> budget.Memory:
         """What a context of `tokens` tokens takes, and what there is."""
@@ -125,13 +124,11 @@ class LocalRuntime:
 
 def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:
     """Find the model and load its tokenizer, not its weights. Raises HipError."""
-    from hipcli.loading import choose_device, load_tokenizer
+    from hipcli.loading import load_tokenizer
 
     source = resolve(settings.model, say)
     with _importing():
-        tokenizer = load_tokenizer(source)
-        settings = for_device(settings, choose_device(settings.device).type)
-    return LocalRuntime(source, shape(source), tokenizer, settings)
+        return LocalRuntime(source, shape(source), load_tokenizer(source), settings)
 
 
 @contextmanager

@@ -65,7 +65,6 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
             return ExitCode.FAILED
         read_s = time.monotonic() - start
         model = runtime.open_runtime(settings, render.say)
-        settings = model.settings
         readings = _plan(task, documents, prompt, model, settings)
         if settings.dry_run:
             render.write_budgets(output, task.command, model.name, [r.budget for r in readings], settings.as_json)

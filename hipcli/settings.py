@@ -1,7 +1,7 @@
 """What one run is asked to do, gathered from its options and checked for sense."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.inputs import ReadOptions
-from hipcli.options import AttentionKind, Dtype, PositionKind, SelectorKind
+from hipcli.options import AttentionKind, Dtype, PositionKind
 from hipcli.saved import folder_of
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -28,10 +28,7 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the options of `summarize` and `ask` say, apart from paths and questions.
-
-    `hip` has the default selector where `selector` leaves it to the device (see `for_device`).
-    """
+    """Everything the options of `summarize` and `ask` say, apart from paths and questions."""
 
     reading: ReadOptions
     session: str | None
@@ -43,7 +40,6 @@ class Settings:
     dtype: Dtype
     attention: AttentionKind
     hip: HipConfig
-    selector: SelectorKind
     positions: PositionKind
     temperature: float
     top_p: float
@@ -78,8 +74,8 @@ def gather(context: typer.Context) -> Settings:
 
 
 _PLAIN = (
-    "session", "prompt", "model", "device", "dtype", "attention", "selector", "positions", "temperature", "top_p",
-    "seed", "max_tokens", "as_json", "output", "dry_run", "verbose", "quiet",
+    "session", "prompt", "model", "device", "dtype", "attention", "positions", "temperature", "top_p", "seed",
+    "max_tokens", "as_json", "output", "dry_run", "verbose", "quiet",
 )  # fmt: skip
 
 
@@ -117,18 +113,11 @@ def _hip(values: dict[str, Any]) -> HipConfig:
             sink=values["sink"],
             refresh_interval=values["refresh_interval"],
             dense_layers=values["dense_layers"],
-            **({} if values["selector"] == "auto" else {"selector": values["selector"]}),
+            selector=values["selector"],
         )
     except ValueError as error:
         field, _, rest = str(error).partition(" ")
         raise _usage(f"{_flag(field)} {rest}") from error
-
-
-def for_device(settings: Settings, device: str) -> Settings:
-    """The settings with the selector that suits a "cpu" or "cuda" device, where the user left that open."""
-    if settings.attention != "hip" or settings.selector != "auto" or device != "cpu":
-        return settings
-    return replace(settings, hip=replace(settings.hip, selector="summary-exact"))
 
 
 def _parameters(pairs: tuple[str, ...] | list[str]) -> dict[str, str]:

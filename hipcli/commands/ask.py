@@ -55,7 +55,7 @@ def ask(
     window: o.Window = o.ATTENTION_DEFAULTS.window,
     sink: o.Sink = o.ATTENTION_DEFAULTS.sink,
     dense_layers: o.DenseLayers = o.ATTENTION_DEFAULTS.dense_layers,
-    selector: o.KeySelector = "auto",
+    selector: o.KeySelector = o.ATTENTION_DEFAULTS.selector,
     positions: o.Positions = "auto",
     temperature: o.Temperature = 0.0,
     top_p: o.TopP = 1.0,

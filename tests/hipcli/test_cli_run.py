@@ -12,7 +12,6 @@ import pytest
 from fakes import FakeRuntime
 
 from hipcli.documents import Document, Page
-from hipcli.settings import for_device
 
 Run = Callable[..., Any]
 
@@ -314,16 +313,6 @@ def test_positions_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> None:
     fake.shape = replace(fake.shape, window=None)
     assert hip("summarize", "--positions", "packed", note).code == 0
     assert hip("summarize", "--attention", "dense", "--positions", "packed", note).code == 2
-
-
-def test_the_selector_suits_the_device_unless_it_is_named(hip: Run, fake: FakeRuntime, note: Path) -> None:
-    hip("summarize", note)
-    chosen = {device: for_device(fake.settings, device).hip.selector for device in ("cpu", "cuda")}
-    assert chosen == {"cpu": "summary-exact", "cuda": "summary"}
-    hip("summarize", "--selector", "summary", note)
-    assert for_device(fake.settings, "cpu") == fake.settings
-    hip("summarize", "--attention", "dense", note)
-    assert for_device(fake.settings, "cpu") == fake.settings
 
 
 def test_the_context_has_room_for_the_longest_question_and_its_answer(hip: Run, fake: FakeRuntime, note: Path) -> None:
