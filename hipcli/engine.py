@@ -97,9 +97,10 @@ class Engine:
         begin = time.perf_counter()
         try:
             unread = [*self._tail, *ids]
-            for done in self._feed(unread[: self._last_chunk(len(unread))]):
-                yield PrefillProgress(done, len(unread))
-            logits = self._forward(unread[self._length - prefix :])
+            with self._cache.question():
+                for done in self._feed(unread[: self._last_chunk(len(unread))]):
+                    yield PrefillProgress(done, len(unread))
+                logits = self._forward(unread[self._length - prefix :])
             yield PrefillProgress(len(unread), len(unread))
             prefilled = time.perf_counter()
             text = TextStream(self._tokenizer)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SparseAttention = Callable[[Tensor, Tensor, Tensor, HipConfig, float], Tensor]
 
 
+QUESTION_ROWS = 1024  # a longer question is read like a document, because dense rows cost as much as keys are many
+
+
 class LayerCache:
     """Keys and values of one attention layer in preallocated memory, and attention over them.
 
@@ -53,6 +56,7 @@ class LayerCache:
         self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
         self.working_set: WorkingSet | None = None
         self.decode_state: DecodeState | None = None
+        self.question = False  # whether the next rows are a question
         self._attention = attention
         self._steps = 0  # tokens decoded since the last prefill, rewind or first packed one
         self._packed = False  # where the working set stands
@@ -84,7 +88,8 @@ class LayerCache:
     def attend(self, query: Tensor, scale: float, *, dense: bool = False, sliding_window: int | None = None) -> Tensor:
         """Attention of query [B, Hq, T, D], the last T cached tokens, over the cache. Returns [B, Hq, T, D].
 
-        `dense` attends to everything, before `packed_from`; `sliding_window` to exactly that many last keys.
+        `dense` attends to everything, before `packed_from`, as do the rows of a dense `question`; `sliding_window` to
+        exactly that many last keys.
         """
         length_q = query.shape[2]
         if sliding_window is not None:
@@ -103,6 +108,10 @@ class LayerCache:
         first = length - length_q
         if dense or sparse_start(length_q, length, self.config) == length_q:
             return dense_attention(self._turned(query, first), self._kept_keys(length), self._values(length), scale)
+        if self.question and self.config.question == "dense" and 1 < length_q <= QUESTION_ROWS:
+            self.working_set, self._steps = None, 0
+            keys = self._all_keys(length)[:, :, :length]
+            return dense_attention(self._turned(query, first), keys, self._values(length), scale)
         if self._attention is not None:
             query, keys = self._turned(query, first), self._kept_keys(length)
             return self._attention(query, keys, self._values(length), self.config, scale)

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 Selector = Literal["summary", "summary-exact", "representative", "representative-first"]
 Backend = Literal["auto", "torch", "triton", "dense"]
+Question = Literal["dense", "sparse"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class HipConfig:
     packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
         larger than `packed_length` (see `reference`); None keeps every true position. Selection then
         is by content, everywhere. Needs a cache that holds keys before rotation.
+    question: how the rows attend that a HipCache is told are a question: "dense" to everything, before `packed_from`.
+        They are few, and what they miss is not found.
     backend: "auto" picks the fastest one for the device; "dense" ignores all of the above.
 
     Raises ValueError naming the field when a value is out of range.
@@ -43,6 +46,7 @@ class HipConfig:
     query_stride: int = 4
     min_context: int = 4096
     packed_from: int | None = None
+    question: Question = "dense"
     backend: Backend = "auto"
 
     def __post_init__(self) -> None:
@@ -60,6 +64,7 @@ class HipConfig:
         dense = self.backend == "dense" and self.packed_from is not None
         _require(not dense, "backend dense attends at true positions: leave packed_from unset")
         _require(self.selector in get_args(Selector), f"selector must be one of {', '.join(get_args(Selector))}")
+        _require(self.question in get_args(Question), f"question must be one of {', '.join(get_args(Question))}")
         _require(self.backend in get_args(Backend), f"backend must be one of {', '.join(get_args(Backend))}")
 
     @property

@@ -88,6 +88,17 @@ class HipCache(Cache):  # type: ignore[misc]
         states = make_layers(count, config or hip_config(model_config), capacity, rotary_of, attention)
         super().__init__(layers=[HipLayer(state) for state in states])
 
+    @contextmanager
+    def question(self) -> Iterator[None]:
+        """While the context is open, what is read is a question: see `HipConfig.question`."""
+        for layer in self.layers:
+            layer.cache.question = True
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                layer.cache.question = False
+
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on, in every layer."""
         for layer in self.layers:

@@ -156,3 +156,25 @@ def test_a_function_of_tensors_replaces_sparse_attention_alone() -> None:
     torch.testing.assert_close(seen[1][1], turned(key))
     assert torch.equal(seen[1][2], value)
     assert seen[1][3:] == (SMALL, 0.25)
+
+
+@pytest.mark.parametrize("packed_from", [None, 300])
+def test_a_question_attends_to_everything_and_leaves_no_trace(packed_from: int | None) -> None:
+    query, key, value = tensors(180)
+    config = replace(SMALL, packed_from=packed_from)
+    caches = [LayerCache(replace(config, question=way), rotary=Rotary(tables)) for way in ("dense", "sparse")]
+    found = []
+    for cache in caches:
+        feed(cache, query, key, value, 0, 150)
+        feed(cache, query, key, value, 150, 151)
+        cache.question = True
+        found.append(feed(cache, query, key, value, 151, 170))
+        cache.question = False
+    everything = replace(SMALL, top_k=1024)
+    expected = reference.attention(
+        turned(query)[:, :, 151:170], turned(key)[:, :, :170], value[:, :, :170], everything, 0.25
+    )
+    torch.testing.assert_close(found[0], expected, atol=3e-6, rtol=1e-5)
+    assert not torch.allclose(found[1], expected, atol=1e-3)
+    after = [torch.cat([feed(cache, query, key, value, i, i + 1) for i in range(170, 180)], 2) for cache in caches]
+    torch.testing.assert_close(after[0], after[1])

@@ -65,7 +65,7 @@ def test_generate_equals_the_engine(model, ids) -> None:
     from hipcli.loading import load_tokenizer
     from hipcli.models import resolve
 
-    config = replace(HipConfig(), min_context=0)
+    config = replace(HipConfig(), min_context=0, question="sparse")
     prompt, question = ids[:, :3000], ids[:, 3000:3040]
     model.config.hip = config
     generated = model.generate(

@@ -167,3 +167,22 @@ def test_an_answer_that_loops_is_stopped(model) -> None:
     torch.nn.init.zeros_(model.lm_head.weight)
     done = list(made.answer(QUESTION, 200))[-1]
     assert (done.finish_reason, done.completion_tokens) == ("repetition", 96)
+
+
+def test_only_what_comes_after_the_documents_is_a_question(model, monkeypatch) -> None:
+    made = engine(model)
+    seen = []
+    forward = made._forward
+
+    def watched(ids, **options):
+        seen.append(made._cache.layers[0].cache.question)
+        return forward(ids, **options)
+
+    monkeypatch.setattr(made, "_forward", watched)
+    list(made.read(DOCUMENT[:128]))
+    list(made.answer(QUESTION, 2))
+    assert seen == [False, False, True, False]
+    answer = made.answer(QUESTION, 5)
+    next(answer)
+    answer.close()
+    assert not made._cache.layers[0].cache.question
