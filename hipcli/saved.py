@@ -54,8 +54,8 @@ class Basis:
             return f"was made with numbers in {made.dtype}, not {self.dtype}"
         for name in {**made.attention, **self.attention}:
             before, now = made.attention.get(name), self.attention.get(name)
-            # Only answers are decoded in steps, and answers are not kept.
-            if before != now and name != "refresh_interval":
+            # Questions and answers are not kept.
+            if before != now and name not in ("refresh_interval", "question"):
                 return f"was made with {name}={before}, not {now}"
         return None
 
