@@ -54,9 +54,19 @@ def oracle(keys: Tensor) -> Score:
     return score
 
 
-def first_sparse_row(length_q: int, length_k: int, config: HipConfig, device: torch.device) -> int:
-    """Rows before it attend to everything, by the rules the product itself follows. Decode is always sparse."""
-    return 0 if length_q == 1 else search_start(length_q, length_k, config, device)
+def dense_start(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float) -> tuple[Tensor, int]:
+    """The output [B, Hq, Tq, D] with its first rows filled, which attend to everything, and how many these are.
+
+    They are chosen by the rules that the product itself follows; decode is always sparse. query [B, Hq, Tq, D] at the
+    end of key and value [B, Hkv, Tk, D].
+    """
+    length_q, length_k = query.shape[2], key.shape[2]
+    rows = 0 if length_q == 1 else search_start(length_q, length_k, config, query.device)
+    output = query.new_empty(*query.shape[:3], value.shape[3])
+    if rows > 0:
+        seen = length_k - length_q + rows
+        output[:, :, :rows] = dense_attention(query[:, :, :rows], key[:, :, :seen], value[:, :, :seen], scale)
+    return output, rows
 
 
 def block_attention(prepare: Callable[[Tensor, HipConfig], Chooser]) -> SparseAttention:
@@ -64,23 +74,18 @@ def block_attention(prepare: Callable[[Tensor, HipConfig], Chooser]) -> SparseAt
 
     def attention(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float) -> Tensor:
         length_q, length_k = query.shape[2], key.shape[2]
-        start = first_sparse_row(length_q, length_k, config, query.device)
-        output = query.new_empty(*query.shape[:3], value.shape[3])
-        if start > 0:
-            seen = length_k - length_q + start
-            output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
+        output, start = dense_start(query, key, value, config, scale)
         if start == length_q:
             return output
         choose = prepare(key, config)
-        attend = _attend_triton if uses_triton(config, query.device) else _attend_torch
-        if attend is _attend_torch:
+        if not uses_triton(config, query.device):  # PyTorch gathers whole blocks
             padding = -length_k % config.block_k
             key, value = (torch.nn.functional.pad(x, (0, 0, 0, padding)).contiguous() for x in (key, value))
         together = max(1, ELEMENTS // (query.shape[0] * query.shape[1] * config.block_q * length_k))
         for slab in slabs(start, length_q, length_k, config.block_q):
             for part in slab.split(together):
                 blocks = choose(query, part) if config.top_k else None
-                attend(query, key, value, blocks, part, output, config, scale, length_k)
+                _attend(query, key, value, blocks, part, output, config, scale, length_k)
         return output
 
     return attention
@@ -121,7 +126,7 @@ def choose(query: Tensor, part: Slab, score: Score, heads_k: int, config: HipCon
     return best.sort(3).values + config.sink // config.block_k
 
 
-def _attend_triton(
+def _attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -132,6 +137,17 @@ def _attend_triton(
     scale: float,
     length_k: int,
 ) -> None:
+    """Attend from the rows of `part` to sink, window and `blocks`, into output [B, Hq, Tq, D].
+
+    query [B, Hq, Tq, D] stands at the end of `length_k` keys; key and value [B, Hkv, >= length_k, D]; blocks int64
+    [B, Hq, part.blocks, K] or None.
+    """
+    if not uses_triton(config, query.device):
+        torch_attend.attend(
+            query, key, value, blocks, part, output,
+            scale=scale, sink=config.sink, window=config.window, block_k=config.block_k,
+        )  # fmt: skip
+        return
     from hip_attention import triton_attend
 
     with torch.cuda.device_of(query):
@@ -139,23 +155,6 @@ def _attend_triton(
             query, key, value, None if blocks is None else blocks.int(), part.first, part.blocks, length_k, output,
             scale=scale, sink=config.sink, window=config.window, block_q=config.block_q, block_k=config.block_k,
         )  # fmt: skip
-
-
-def _attend_torch(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    blocks: Tensor | None,
-    part: Slab,
-    output: Tensor,
-    config: HipConfig,
-    scale: float,
-    _: int,
-) -> None:
-    torch_attend.attend(
-        query, key, value, blocks, part, output,
-        scale=scale, sink=config.sink, window=config.window, block_k=config.block_k,
-    )  # fmt: skip
 
 
 STATISTICS: dict[str, Callable[[Tensor], Score]] = {"mean": mean, "quest": quest, "oracle": oracle}

@@ -8,10 +8,9 @@ import math
 
 import torch
 from hip_attention.config import HipConfig
-from hip_attention.dense import dense_attention
 from torch import Tensor
 
-from hipcli.evaluation.baselines import first_sparse_row
+from hipcli.evaluation.baselines import dense_start
 
 BITS = 8
 ROWS = 256  # rows that share one set of far keys: those before the window of the first of them
@@ -20,11 +19,8 @@ ROWS = 256  # rows that share one set of far keys: those before the window of th
 def attention(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float) -> Tensor:
     """query [B, Hq, Tq, D] at the end of key and value [B, Hkv, Tk, D]; returns [B, Hq, Tq, D]. Memory is O(Tk)."""
     length_q, length_k = query.shape[2], key.shape[2]
-    start, offset = first_sparse_row(length_q, length_k, config, query.device), length_k - length_q
-    output = query.new_empty(*query.shape[:3], value.shape[3])
-    if start > 0:
-        seen = offset + start
-        output[:, :, :start] = dense_attention(query[:, :, :start], key[:, :, :seen], value[:, :, :seen], scale)
+    offset = length_k - length_q
+    output, start = dense_start(query, key, value, config, scale)
     group = query.shape[1] // key.shape[1]
     query_code, key_code = codes(query), codes(key)
     while start < length_q:
