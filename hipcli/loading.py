@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hipcli.allocator import keep_freed_memory
 from hipcli.errors import ExitCode, HipError
 from hipcli.models import ModelSource, read_config
 
@@ -82,12 +83,14 @@ def load_model(
 ) -> "PreTrainedModel":
     """Load a model in evaluation mode with the attention implementation `attention`.
 
+    The process keeps the memory that it frees from then on (see `allocator`).
     Raises HipError when the model cannot be loaded, does not fit the device (exit code 3), or does not let its
     attention be replaced; the last is tried on a few tokens rather than believed.
     """
     import torch
 
     quiet_transformers()
+    keep_freed_memory()
     place, number_type = choose_device(device), choose_dtype(dtype, choose_device(device))
     config = _load_config(source)
     if attention == "hip":

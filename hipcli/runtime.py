@@ -91,10 +91,8 @@ class LocalRuntime:
         return budget.memory(self.shape, tokens, self.settings.hip, value_bytes, budget.available_memory(str(device)))
 
     def load(self) -> None:
-        from hipcli.allocator import keep_freed_memory
         from hipcli.loading import load_model
 
-        keep_freed_memory()
         if self.model is None:
             with _importing():
                 self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")

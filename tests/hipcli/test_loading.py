@@ -55,6 +55,12 @@ class TestLoad:
         assert loaded.dtype == torch.bfloat16
         assert loaded.config._attn_implementation == "sdpa"
 
+    def test_freed_memory_is_kept_for_whoever_loads(self, tmp_path, monkeypatch):
+        kept = []
+        monkeypatch.setattr(hipcli.loading, "keep_freed_memory", lambda: kept.append(True))
+        load(saved(make_model("llama"), tmp_path))
+        assert kept
+
     @pytest.mark.parametrize("tied", [True, False])
     def test_text_part_of_multimodal_gemma(self, tied, tmp_path):
         text = make_model("gemma3_text", tie_word_embeddings=tied).config
