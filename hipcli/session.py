@@ -22,6 +22,7 @@ from hipcli.result import Answer, Result
 from hipcli.resume import read
 from hipcli.saved import Session, open_session
 from hipcli.settings import Settings
+from hipcli.threads import wait_without_spinning
 from hipcli.tokens import PromptEncoder
 
 
@@ -241,9 +242,7 @@ def _exit_code(failed: bool, too_long: bool) -> ExitCode:
 
 def _prepare_libraries(settings: Settings) -> None:
     """Set what the libraries read once, when they are imported."""
-    # Threads that wait by spinning take the processor from those they wait for as soon as anything else runs: with
-    # two other processes on two cores that cost nine tenths of the speed of decoding.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    wait_without_spinning()
     if settings.verbose:
         return
     warnings.simplefilter("ignore")

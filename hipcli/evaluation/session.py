@@ -1,11 +1,9 @@
 """One run of `hip eval`: files, units, results, report."""
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hipcli import render
 from hipcli.documents import Document
@@ -13,6 +11,7 @@ from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.specs import Spec, parse, tokens
 from hipcli.inputs import ReadOptions, default_paths, read_documents, standard_input
 from hipcli.models import resolve
+from hipcli.threads import wait_without_spinning
 
 if TYPE_CHECKING:
     from hipcli.evaluation.questions import Skipped
@@ -49,8 +48,7 @@ class Request:
 
 def run(request: Request) -> int:
     """Do the units that are missing, then report all there are. Raises HipError."""
-    # Before torch is imported: threads that wait by spinning take the processor from those they wait for.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    wait_without_spinning()
     specs = _specs(request.attention)
     shard = _shard(request.shard)
     if request.plot is not None and request.task != "needle":
@@ -162,7 +160,7 @@ def _report(
         plot.draw(maps, request.plot)
     if request.as_json:
         stored = [record for found in records.values() for record in found]
-        result: dict[str, Any] = {
+        result = {
             "task": request.task,
             "model": subject.name,
             "revision": subject.revision,
@@ -174,7 +172,7 @@ def _report(
             "heat": maps,
             "skipped": [asdict(each) for each in skipped],
         }
-        output.write(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+        render.write_json(output, result)
         return
     output.write(report.table(rows))
     for name, cells in maps.items():
