@@ -3,14 +3,12 @@
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from hipcli import __version__, embedded, paths, storage
@@ -129,11 +127,7 @@ def _cache() -> Check:
     except OSError as error:
         hint = "name a folder that you can write to in HIPCLI_CACHE_DIR"
         return Check("cache", "FAIL", f"{folder}: cannot be written: {error.strerror}", hint)
-    value = f"{folder} ({_size(folder) / 1e9:.2f} GB used, {free / 1e9:.1f} GB free)"
+    value = f"{folder} ({storage.size_of(folder) / 1e9:.2f} GB used, {free / 1e9:.1f} GB free)"
     if free < _LITTLE_DISK:
         return Check("cache", "warn", value, storage.SPACE_HINT)
     return Check("cache", "ok", value)
-
-
-def _size(folder: Path) -> int:
-    return sum((Path(parent) / file).lstat().st_size for parent, _, files in os.walk(folder) for file in files)
