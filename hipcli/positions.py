@@ -19,7 +19,7 @@ def place(hip: HipConfig, positions: PositionKind, tokens: int, window: int | No
     if positions == "auto" and (window is None or tokens <= window):
         return hip
     start = hip.min_context if positions == "packed" or window is None else window
-    seen = hip.sink + hip.top_k + hip.window + hip.block_q
+    seen = hip.packed_length
     if seen > (window or start):
         raise HipError(
             f"--top-k, --sink and --window take {seen:,} positions, the model's trained window has {window or start:,}",
