@@ -148,7 +148,7 @@ def _choose(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item]
         whole = len(prompt.prefix) // spec.config.block_q * spec.config.block_q
         reading.read(prompt.prefix[:whole])
         for item, suffix in zip(items, prompt.suffixes, strict=True):
-            hidden = reading.read([*prompt.prefix[whole:], *suffix])[-1:]
+            hidden = reading.ask([*prompt.prefix[whole:], *suffix])[-1:]
             reading.truncate(whole)
             letters = {letter: subject.encoder.text(f" {letter}")[-1] for letter in item.options}
             likelihood = _likelihood(subject, hidden, list(letters.values()))

@@ -150,6 +150,11 @@ class Reading:
             start = stop
         return torch.cat(found)
 
+    def ask(self, ids: Sequence[int]) -> Tensor:
+        """Append a question, which attends as the product's engine lets one; returns what `read` does."""
+        with self._cache.question():
+            return self.read(ids)
+
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on."""
         self._cache.truncate(length)

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from hipcli.evaluation import questions
 from hipcli.evaluation.specs import parse
 from hipcli.evaluation.subject import Subject
 from hipcli.models import resolve
@@ -114,16 +115,32 @@ def test_questions_and_documents_that_do_not_fit(evaluate, book, tmp_path) -> No
         {"id": "3", "type": "summary", **common},
         {"id": "4", "type": "fact", **common, "document_path": "book.txt"},
     ]
-    questions = tmp_path / "questions.jsonl"
-    questions.write_text("\n".join(map(json.dumps, lines)))
-    found = result(evaluate("qa", *SPECS, "--context", "2k", "--json", questions))
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = result(evaluate("qa", *SPECS, "--context", "2k", "--json", path))
     assert [(row["group"], row["metrics"].keys()) for row in found["rows"][::4][:2]] == [
         ("fact", {"exact", "contains", "f1", "rouge_l"}),
         ("multiple-choice", {"correct", "probability"}),
     ]
     assert found["skipped"][0]["document"] == "book.txt"
-    summary = result(evaluate("summary", "-a", "dense", "--context", "2k", "--json", questions))
+    summary = result(evaluate("summary", "-a", "dense", "--context", "2k", "--json", path))
     assert [list(row["metrics"]) for row in summary["rows"]] == [["rouge_l"]]
+
+
+def test_a_choice_is_read_as_a_question(model, tmp_path) -> None:
+    (tmp_path / "note.txt").write_text("The mill burned in March. " * 20)
+    item = questions.Item(
+        "1", tmp_path / "note.txt", "choice", "When did it burn?", (), {"A": "In March", "B": "Never"}, "A"
+    )
+    subject = Subject(resolve(str(model)), "cpu", "float32")
+    ((unit,), _) = questions.units([item], False, 4096, None, 0, subject)
+    # The document is read densely, the end of the question would be sparse.
+    start = unit.context - questions.SHORT_ANSWER - 32
+    sparse = SPARSE.replace("min_context=0", f"min_context={start}")
+    specs = (parse(text) for text in ("dense", f"hip:{sparse},question=dense", f"hip:{sparse},question=sparse"))
+    expected, dense, other = (unit.run(subject, spec).columns["probability"][0] for spec in specs)
+    assert dense == pytest.approx(expected, abs=2e-4)
+    assert other != pytest.approx(expected, abs=2e-3)
 
 
 def test_agreement(evaluate, book) -> None:
