@@ -15,6 +15,8 @@ from hip_attention.summaries import KeySummaries
 SEARCH = 19_000_000
 KEYS_PER_ROW = 3_800
 
+TORCH_ONLY = ("summary-exact", "exhaustive")  # selectors that have no kernel
+
 
 class Summaries(Protocol):
     """What the caller of a backend needs to know of its key summaries: see `summaries.KeySummaries`."""
@@ -34,10 +36,10 @@ def uses_triton(config: HipConfig, device: torch.device) -> bool:
     """
     if config.backend == "auto":
         usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
-        return usable and not config.exact_leaves
+        return usable and config.selector not in TORCH_ONLY
     if config.backend != "triton":
         return False
-    if config.exact_leaves:
+    if config.selector in TORCH_ONLY:
         raise ValueError(f"backend triton has no selector {config.selector}")
     if importlib.util.find_spec("triton") is None:
         raise ValueError("backend triton needs the package triton")

@@ -88,8 +88,8 @@ class LayerCache:
     def attend(self, query: Tensor, scale: float, *, dense: bool = False, sliding_window: int | None = None) -> Tensor:
         """Attention of query [B, Hq, T, D], the last T cached tokens, over the cache. Returns [B, Hq, T, D].
 
-        `dense` attends to everything, before `packed_from`, as do the rows of a dense `question`; `sliding_window` to
-        exactly that many last keys.
+        `dense` attends to everything, before `packed_from`, as do the rows of a dense `question`, which past it
+        search exhaustively; `sliding_window` attends to exactly that many last keys.
         """
         length_q = query.shape[2]
         if sliding_window is not None:
@@ -108,7 +108,7 @@ class LayerCache:
         first = length - length_q
         if dense or sparse_start(length_q, length, self.config) == length_q:
             return dense_attention(self._turned(query, first), self._kept_keys(length), self._values(length), scale)
-        if self.question and self.config.question == "dense" and 1 < length_q <= QUESTION_ROWS:
+        if self._is_question(length_q):
             self.working_set, self._steps = None, 0
             keys = self._all_keys(length)[:, :, :length]
             return dense_attention(self._turned(query, first), keys, self._values(length), scale)
@@ -127,9 +127,11 @@ class LayerCache:
     def _attend_packed(self, query: Tensor, scale: float) -> Tensor:
         """Attention of query [B, Hq, T, D], the last T cached tokens, at packed positions."""
         self._rotated = None
-        config, length_q = self.config, query.shape[2]
+        length_q = query.shape[2]
         if length_q == 1:
             return self._decode(query, scale, packed=True)
+        searches_all = self._is_question(length_q) and self.length - length_q >= self.config.visible_keys
+        config = self.config.of_question if searches_all else self.config
         self._begin_prefill()
         assert self.rotary is not None
         position = torch.arange(self.length - length_q, self.length, device=query.device)
@@ -138,10 +140,14 @@ class LayerCache:
         placed = self.rotary.rotate_at(query, position - base + config.sink + config.top_k, config.packed_length)
         output = query.new_empty(*query.shape[:3], self.values.data.shape[3])
         sparse_rows(
-            placed, self.keys.data, self.values.data, 0, self.length, self.summaries, config, scale, output,
+            placed, self.keys.data, self.values.data, 0, self.length,
+            self.summaries if config.uses_summaries else None, config, scale, output,
             self._unrotated(query, packed=True),
         )  # fmt: skip
         return output
+
+    def _is_question(self, length_q: int) -> bool:
+        return self.question and self.config.question == "dense" and 1 < length_q <= QUESTION_ROWS
 
     def _sliding(self, query: Tensor, scale: float, window: int) -> Tensor:
         first = self.length - query.shape[2]
@@ -169,8 +175,7 @@ class LayerCache:
         if age == 0:
             blocks = None
             if self.config.top_k:
-                by_statistics = self.config.uses_summaries and not self.config.exact_leaves
-                key = None if by_statistics else self._search_keys()
+                key = self._search_keys() if self.config.reads_keys else None
                 assert isinstance(self.summaries, KeySummaries)
                 searched = self._search_query(query)
                 blocks = select(searched, Slab(0, last, 1, 1), self.config, self.summaries, key)[:, :, 0]
@@ -191,8 +196,8 @@ class LayerCache:
         state = self.decode_state
         state.length.fill_(self.length)
         if age == 0:
-            by_summary = self.config.selector == "summary" or not self.config.top_k
-            state.refresh(self._search_query(query), self.summaries, None if by_summary else self._search_keys())
+            by_key = self.config.top_k and self.config.reads_keys
+            state.refresh(self._search_query(query), self.summaries, self._search_keys() if by_key else None)
         positions = self.config.packed_length if packed else self.length
         tables = None if self.rotary is None else self.rotary.cover(positions, query)
         output = torch.empty(batch, heads, 1, values.shape[3], dtype=query.dtype, device=query.device)

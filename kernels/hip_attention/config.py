@@ -1,9 +1,9 @@
 """The one description of how sparse attention behaves. Imports nothing heavy: the command line reads its defaults."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-Selector = Literal["summary", "summary-exact", "representative", "representative-first"]
+Selector = Literal["summary", "summary-exact", "representative", "representative-first", "exhaustive"]
 Backend = Literal["auto", "torch", "triton", "dense"]
 Question = Literal["dense", "sparse"]
 
@@ -22,14 +22,15 @@ class HipConfig:
     selector: "summary" scores a tree node by the mean and variance of its keys; "summary-exact" does so too, keeps
         twice as many nodes, and scores the key blocks at the end by their largest logit (PyTorch only);
         "representative" scores a node by its centre key block (HiP, arXiv 2406.09827 v2), "representative-first" by
-        its first one (v1).
+        its first one (v1); "exhaustive" scores every key block by its largest logit, in quadratic time (PyTorch only).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
     min_context: query blocks that end before this position attend to everything, which is faster there.
     packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
         larger than `packed_length` (see `reference`); None keeps every true position. Selection then
         is by content, everywhere. Needs a cache that holds keys before rotation.
-    question: how the rows attend that a HipCache is told are a question: "dense" to everything, before `packed_from`.
-        They are few, and what they miss is not found.
+    question: how the rows attend that a HipCache is told are a question: "dense" to everything, at packed positions
+        to what an exhaustive search finds (see `of_question`); "sparse" like those of a document. They are few, and
+        what they miss is not found.
     backend: "auto" picks the fastest one for the device; "dense" ignores all of the above.
 
     Raises ValueError naming the field when a value is out of range.
@@ -78,6 +79,11 @@ class HipConfig:
         return self.selector in ("summary", "summary-exact")
 
     @property
+    def reads_keys(self) -> bool:
+        """Whether a search reads the keys themselves."""
+        return self.selector != "summary"
+
+    @property
     def exact_leaves(self) -> bool:
         """Whether a search ends with the logits of the keys themselves."""
         return self.selector == "summary-exact"
@@ -86,6 +92,11 @@ class HipConfig:
     def kept_nodes(self) -> int:
         """Nodes that a search of summaries keeps of every level above the key blocks."""
         return self.selected_blocks * (2 if self.exact_leaves else 1)
+
+    @property
+    def of_question(self) -> "HipConfig":
+        """How the rows of a "dense" question attend at packed positions: `block_k` of them share a mask."""
+        return replace(self, selector="exhaustive", block_q=self.block_k, query_stride=1, backend="torch")
 
     @property
     def visible_keys(self) -> int:

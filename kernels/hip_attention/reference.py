@@ -57,6 +57,8 @@ def select(query: Tensor, key: Tensor, config: HipConfig) -> Tensor:
     budget = config.selected_blocks
     chosen = torch.full((batch, heads_q, len(rows), budget), -1, dtype=torch.int64)
     search = search_summary if config.uses_summaries else search_representative
+    if config.selector == "exhaustive":
+        search = search_everything
     for i, (start, stop) in enumerate(rows):
         low, high = searchable(length_k - length_q + stop - 1, config)
         for b in range(batch):
@@ -103,6 +105,13 @@ def search_summary(query: Tensor, key: Tensor, low: int, high: int, config: HipC
         best = torch.tensor(scores).topk(min(kept, len(children))).indices.tolist()
         nodes = sorted(children[i] for i in best)
     return [low + node for node in nodes]
+
+
+def search_everything(query: Tensor, key: Tensor, low: int, high: int, config: HipConfig) -> list[int]:
+    """The blocks of [low, high) with the largest logits. query [rows, D], key [Tk, D]."""
+    logits = (query @ key.T).amax(0)
+    scores = torch.stack([part.max() for part in logits[low * config.block_k :].split(config.block_k)[: high - low]])
+    return (low + scores.topk(config.selected_blocks).indices).tolist()
 
 
 def search_representative(query: Tensor, key: Tensor, low: int, high: int, config: HipConfig) -> list[int]:

@@ -10,23 +10,23 @@ from hip_attention.config import HipConfig
 from hip_attention.geometry import Slab, searchable_blocks
 from hip_attention.summaries import KeySummaries
 
-WORKING_SET = 1 << 21
+WORKING_SET = 1 << 21  # bytes gathered at a time
+EXHAUSTIVE = 1 << 24  # logits of an exhaustive search at a time
 
 
 def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries | None, key: Tensor | None) -> Tensor:
     """Choose key blocks for the query blocks of `slab`, each of which has more to search than it may select.
 
     query [B, Hq, Tq, D]; `summaries` serve the selectors that use them, `key` [B, Hkv, >= Tk, D] (whole blocks
-    readable) the others and exact leaves. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending.
+    readable) those that read keys. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending.
     """
-    chosen = [_select_part(query, part, config, summaries, key) for part in slab.split(_part_size(query, config))]
-    return torch.cat(chosen, 2)
+    parts = [slab] if config.selector == "exhaustive" else slab.split(_part_size(query, config))
+    return torch.cat([_select_part(query, part, config, summaries, key) for part in parts], 2)
 
 
 def _part_size(query: Tensor, config: HipConfig) -> int:
     """Query blocks at a time, so that the gathered candidates stay in the processor's cache."""
-    gathers_statistics = config.uses_summaries and not config.exact_leaves
-    candidates = 2 * config.kept_nodes * (1 if gathers_statistics else config.block_k)
+    candidates = 2 * config.kept_nodes * (config.block_k if config.reads_keys else 1)
     gathered = query.shape[0] * query.shape[1] * candidates * query.shape[3] * query.element_size()
     return max(1, WORKING_SET // gathered)
 
@@ -43,6 +43,9 @@ def _select_part(
     if config.uses_summaries:
         assert summaries is not None
         nodes = _search_summary(scored, count, max(found), config, summaries, key)
+    elif config.selector == "exhaustive":
+        assert key is not None
+        nodes = _search_everything(scored, count, max(found), config, key)
     else:
         assert key is not None
         nodes = _search_representative(scored.reshape(-1, scored.shape[3], dim), count, config, key)
@@ -127,6 +130,22 @@ def _leaf_scores(query: Tensor, nodes: Tensor, key: Tensor, config: HipConfig, h
     logits: Tensor = (query @ keys.transpose(1, 2)).amax(1)
     best: Tensor = logits.unflatten(1, (-1, block_k)).amax(2)
     return best
+
+
+def _search_everything(scored: Tensor, count: Tensor, largest: int, config: HipConfig, key: Tensor) -> Tensor:
+    """Best blocks [N, selected_blocks], counted from the end of the sink, for scored [B, Hq, n, r, D]."""
+    batch, heads, blocks, rows, dim = scored.shape
+    block_k = config.block_k
+    query = scored.reshape(batch, key.shape[1], -1, dim)  # [B, Hkv, g * n * r, D]
+    together = max(1, EXHAUSTIVE // (query[..., 0].numel() * block_k))
+    scores = query.new_empty(batch * heads * blocks, largest)
+    for start in range(0, largest, together):
+        stop = min(start + together, largest)
+        keys = key[:, :, config.sink + start * block_k : config.sink + stop * block_k]
+        best: Tensor = (query @ keys.transpose(2, 3)).unflatten(3, (-1, block_k)).amax(4)
+        scores[:, start:stop] = best.view(-1, rows, stop - start).amax(1)
+    scores.masked_fill_(torch.arange(largest, device=key.device) >= count, -math.inf)
+    return scores.topk(config.selected_blocks, 1, sorted=False).indices
 
 
 def _search_representative(query: Tensor, count: Tensor, config: HipConfig, key: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def test_chunked_prefill_equals_reference(chunk: int, rotary: bool) -> None:
     torch.testing.assert_close(torch.cat(parts, 2), expected, atol=3e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative"])
+@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative", "exhaustive"])
 @pytest.mark.parametrize("rotary", [False, True], ids=["rotated", "unrotated"])
 def test_decode_reuses_a_mask_and_loses_no_recent_key(rotary: bool, selector: str) -> None:
     query, key, value = tensors(170)

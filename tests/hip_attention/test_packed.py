@@ -23,6 +23,7 @@ CONFIGS = [
     pytest.param(replace(SMALL, selector="representative"), id="representative"),
     pytest.param(replace(SMALL, selector="summary-exact", top_k=16), id="exact-leaves"),
     pytest.param(replace(SMALL, selector="representative-first", block_k=2), id="representative-first"),
+    pytest.param(replace(SMALL, selector="exhaustive"), id="exhaustive"),
 ]
 
 
@@ -161,6 +162,33 @@ def test_dense_ends_where_packing_begins() -> None:
     expected = reference.attention(*turned, value, replace(SMALL, top_k=256, packed_from=None), 0.25)
     torch.testing.assert_close(first[:, :, :64], expected[:, :, :64], atol=4e-6, rtol=1e-5)
     assert torch.equal(first[:, :, 64:], sparse.attend(query, 0.25)[:, :, 64:])
+
+
+@pytest.mark.parametrize("rows", [2, 13, 31])
+def test_a_dense_question_searches_everything(rows: int) -> None:
+    query, key, value = tensors(190)
+    dense, sparse = (LayerCache(replace(SMALL, question=kind), rotary=Rotary(tables)) for kind in ("dense", "sparse"))
+    outputs = []
+    for layer in (dense, sparse):
+        feed(layer, query, key, value, 0, 190 - rows)
+        layer.question = True
+        outputs.append(feed(layer, query, key, value, 190 - rows, 190))
+    tail = query[:, :, -rows:], key, value
+    expected = [reference.attention(*tail, config, 0.25, rotate) for config in (SMALL.of_question, SMALL)]
+    for out, right in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(out, right, atol=4e-6, rtol=1e-5)
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
+
+
+def test_a_question_with_little_to_search_is_read_like_a_document() -> None:
+    query, key, value = tensors(60)
+    config = replace(SMALL, packed_from=0, sink=4)
+    layer = LayerCache(config, rotary=Rotary(tables))
+    feed(layer, query, key, value, 0, 50)
+    layer.question = True
+    out = feed(layer, query, key, value, 50, 60)
+    expected = reference.attention(query[:, :, 50:], key, value, config, 0.25, rotate)
+    torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
 
 
 def test_keys_that_arrive_rotated_are_refused() -> None:

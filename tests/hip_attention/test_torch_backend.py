@@ -1,6 +1,7 @@
 """The torch backend against the oracle, on shapes that are multiples of nothing."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def nan(tensor):
     return tensor.fill_(float("nan")) if tensor.is_floating_point() else tensor
 
 
-@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative", "representative-first"])
+@pytest.mark.parametrize("selector", get_args(Selector))
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_attention_equals_reference(shape: dict, config: HipConfig, selector: Selector) -> None:
@@ -78,7 +79,7 @@ def test_attention_equals_reference(shape: dict, config: HipConfig, selector: Se
     torch.testing.assert_close(attention(query, key, value, config, scale=0.25), expected, atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative", "representative-first"])
+@pytest.mark.parametrize("selector", get_args(Selector))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_blocks_equal_reference(shape: dict, selector: Selector) -> None:
     query, key, _ = tensors(**shape)
@@ -131,7 +132,7 @@ def test_sliding_attention(shape: dict, window: int) -> None:
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative"])
+@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative", "exhaustive"])
 def test_chunks_of_whole_query_blocks_change_nothing(selector: Selector) -> None:
     query, key, value = tensors(length_q=256, length_k=256)
     config = replace(SMALL, selector=selector)
