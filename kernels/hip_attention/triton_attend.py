@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hip_attention.triton_select import precision, row_range
+from hip_attention.triton_common import precision, row_range
 
 GLUON = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 6)  # has what `triton_hopper` needs
 

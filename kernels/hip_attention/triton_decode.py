@@ -13,7 +13,9 @@ from torch import Tensor
 
 from hip_attention.backend import Summaries
 from hip_attention.config import HipConfig
-from hip_attention.triton_select import RANKED_SLOTS, keep_best, pack, search_one, searchable, spread_factor
+from hip_attention.triton_common import searchable, spread_factor
+from hip_attention.triton_ranking import RANKED_SLOTS, keep_best, pack
+from hip_attention.triton_representative import search_one
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
 CHUNK = 64  # keys a program attends to

@@ -1,8 +1,9 @@
-"""The selectors of `reference` as Triton kernels.
+"""The selectors of `reference` for many query blocks at a time: the search in the summary tree as Triton kernels.
 
 The upper levels of the tree hold few nodes, which all query blocks share: `_score_nodes` scores them as one dense
-product. `_descend` then walks down, one program a query block and head: it looks upper scores up, gathers the nodes
-below, and keeps the best `BUDGET` of twice as many children until they are leaves.
+product, and `_keep_dense` descends through these scores. From there on, level by level, `_score_children` gathers and
+scores the children of the nodes that a query block and head kept, and `_keep_children` keeps the best `BUDGET` of
+twice as many, until they are leaves. The representative selectors are in `triton_representative`.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
@@ -12,13 +13,23 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from hip_attention import triton_representative
 from hip_attention.config import HipConfig
+from hip_attention.triton_common import (
+    block_constants,
+    row_range,
+    score_constants,
+    scored_position,
+    scored_rows,
+    searchable,
+    spread_factor,
+)
+from hip_attention.triton_ranking import keep_best_of_rows
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
 DENSE_LEVEL = 8  # levels of at most so many times the budget of nodes are scored for everybody
 DENSE_PAIRS = 1 << 12  # query blocks times heads whose dense scores are in memory at a time
 SCORED_ROWS = 128  # query rows, and nodes, that a program of the dense product holds where rows take 256 bytes
-RANKED_SLOTS = 64  # larger budgets are found by sorting, smaller ones by counting what is better
 
 
 def select(
@@ -41,22 +52,15 @@ def select(
     batch, heads, length_q, dim = query.shape
     budget = config.selected_blocks
     chosen = torch.empty(batch, heads, blocks, budget, dtype=torch.int32, device=query.device)
-    rows = max(16, triton.next_power_of_2(triton.cdiv(config.block_q, config.query_stride)))
-    slots = triton.next_power_of_2(budget)
-    limits = dict(BLOCK_Q=config.block_q, BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window)
-    geometry = dict(
-        **limits, STRIDE=config.query_stride, SIZE=dim, WIDTH=triton.next_power_of_2(dim), PRECISION=precision(query),
-    )  # fmt: skip
-    where = (begin // config.block_q, begin, length_k, length_k - length_q, blocks)
     if config.selector != "summary":
         assert key is not None
-        _halve[(blocks, heads, batch)](
-            query, key, chosen, *where, *query.stride()[:3], *key.stride()[:3],
-            GROUP=heads // key.shape[1], BUDGET=budget, SLOTS=slots, ROWS=rows, SORTED=slots > RANKED_SLOTS,
-            CENTER=config.selector == "representative", ON_DEVICE=False, num_warps=4, **geometry,
-        )  # fmt: skip
+        triton_representative.search(query, key, begin, blocks, length_k, config, chosen)
         return chosen
     assert summaries is not None
+    rows = scored_rows(config)
+    slots = triton.next_power_of_2(budget)
+    constants = score_constants(query, config)
+    where = (begin // config.block_q, begin, length_k, length_k - length_q, blocks)
     tree = summaries.nodes.data
     group = heads // tree.shape[1]
     strides = (*query.stride()[:3], *tree.stride()[:2])
@@ -73,7 +77,7 @@ def select(
     parts = triton.cdiv(group, padded)
     together = max(1, room // (padded * rows))
     pairs = batch * heads * blocks
-    search = dict(BUDGET=budget, SLOTS=slots, **limits)
+    search = dict(BUDGET=budget, SLOTS=slots, **block_constants(config))
     few, more = max(1, 256 // slots), max(1, 512 // slots)
     for skipped in range(0, blocks, some):
         part = min(some, blocks - skipped)
@@ -81,7 +85,7 @@ def select(
         _score_nodes[(triton.cdiv(part, together), heads // group * parts, batch)](
             query, tree, scores, *part_where, base, width, *strides,
             GROUP=group, PARTS=parts, PADDED=padded, TOGETHER=together, ROWS=rows,
-            NODES=max(16, room * room // max(room, rows)), num_warps=8, num_stages=2, **geometry,
+            NODES=max(16, room * room // max(room, rows)), num_warps=8, num_stages=2, **constants,
         )  # fmt: skip
         _keep_dense[(triton.cdiv(batch * heads * part, more),)](
             scores, nodes, chosen, batch * heads * part, *part_where, base, width, skipped, blocks,
@@ -91,75 +95,12 @@ def select(
         _score_children[(blocks, heads, batch)](
             query, tree, nodes, scores, *where, level, *strides,
             GROUP=group, SLOTS=slots, ROWS=rows, NODES=min(room, 2 * slots),
-            num_warps=8 if rows > 16 else 4, num_stages=1, **geometry,
+            num_warps=8 if rows > 16 else 4, num_stages=1, **constants,
         )  # fmt: skip
         _keep_children[(triton.cdiv(pairs, few),)](
             scores, nodes, chosen, pairs, *where, level, PAIRS=few, num_warps=1, **search
         )
     return chosen
-
-
-def search_one(query: Tensor, key: Tensor, length: Tensor, config: HipConfig, chosen: Tensor) -> None:
-    """Representative search for query [B, Hq, 1, D], the last of `length` int32 [1] keys, into int32 [B, Hq, K]."""
-    batch, heads, _, dim = query.shape
-    slots = triton.next_power_of_2(config.selected_blocks)
-    _halve[(1, heads, batch)](
-        query, key, chosen, 0, 0, length, 0, 1, *query.stride()[:3], *key.stride()[:3],
-        GROUP=heads // key.shape[1], BUDGET=config.selected_blocks, SLOTS=slots, ROWS=16, SORTED=slots > RANKED_SLOTS,
-        CENTER=config.selector == "representative", ON_DEVICE=True, num_warps=4,
-        BLOCK_Q=config.block_q, BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window,
-        STRIDE=config.query_stride, SIZE=dim, WIDTH=triton.next_power_of_2(dim), PRECISION=precision(query),
-    )  # fmt: skip
-
-
-def precision(x: Tensor) -> str:
-    return "ieee" if x.dtype == torch.float32 else "tf32"
-
-
-@triton.jit
-def row_range(block, begin, length_k, BLOCK_Q: tl.constexpr):
-    """First and last position of the rows of query block `block` that exist."""
-    return tl.maximum(block * BLOCK_Q, begin), tl.minimum((block + 1) * BLOCK_Q, length_k) - 1
-
-
-@triton.jit
-def searchable(last, SINK: tl.constexpr, WINDOW: tl.constexpr, BLOCK_K: tl.constexpr):
-    """Number of key blocks between the sink and the window of the row at `last`."""
-    return tl.maximum(0, tl.cdiv(tl.maximum(0, last - WINDOW + 1), BLOCK_K) - SINK // BLOCK_K)
-
-
-@triton.jit
-def spread_factor(log2_keys):
-    """sqrt(2 ln n) of n = 2 ** log2_keys keys, of which there are taken to be at least two."""
-    return tl.sqrt(1.3862943611198906 * tl.maximum(log2_keys, 1.0))
-
-
-@triton.jit
-def keep_best(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr, SORTED: tl.constexpr):
-    """Where the best BUDGET of 2 * SLOTS scores go when packed in their order, -1 where a score is not kept.
-
-    Scores are compared as integers whose last bits number the slots, so that no two are equal; what those bits held
-    is beyond the accuracy of the scores.
-    """
-    slot = tl.arange(0, 2 * SLOTS)
-    bits = score.to(tl.int32, bitcast=True)
-    order = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    order = tl.where(valid, order, -2147483648)
-    order = (order & -(2 * SLOTS)) | (2 * SLOTS - 1 - slot)
-    if SORTED:
-        best = tl.sort(order, descending=True)
-        keep = order >= tl.min(tl.where(slot < BUDGET, best, 2147483647), 0)
-    else:
-        keep = tl.sum((order[None, :] > order[:, None]).to(tl.int32), 1) < BUDGET
-    keep = (valid & keep).to(tl.int32)
-    return tl.where(keep > 0, tl.cumsum(keep, 0) - 1, -1)
-
-
-@triton.jit
-def pack(values, place, SLOTS: tl.constexpr):
-    """Move each of the 2 * SLOTS non-negative values to its place; -1 fills the places nobody takes."""
-    taken = place[None, :] == tl.arange(0, SLOTS)[:, None]
-    return tl.sum(tl.where(taken, values[None, :] + 1, 0), 1) - 1
 
 
 @triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks", "base", "width"])
@@ -183,7 +124,7 @@ def _score_nodes(
     head = head_k * GROUP + tl.minimum(member + row // ROWS % PADDED, GROUP - 1)
     block = tl.minimum(tile * TOGETHER + row // (ROWS * PADDED), blocks - 1) + first_block
     first, last = row_range(block, begin, length_k, BLOCK_Q)
-    position = last - tl.minimum(row % ROWS, (last - first) // STRIDE) * STRIDE  # repeated rows change no maximum
+    position = scored_position(row % ROWS, first, last, STRIDE)
     dim = tl.arange(0, WIDTH)
     inside = (dim < SIZE)[None, :]
     rows = query + batch * sqb + (head * sqh + (position - offset).to(tl.int64) * sqt)[:, None] + dim[None, :]
@@ -230,26 +171,6 @@ def _children(node, level, count, PAIRS: tl.constexpr, SLOTS: tl.constexpr):
     return child, valid, valid & (((child + 1) << level) <= count)
 
 
-@triton.jit
-def _places(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr):
-    """Where the best BUDGET of the scores in each row go when packed in their order, -1 where a score is not kept.
-
-    The threshold is found bit by bit. Scores are compared as integers whose last bits number the slots, so that no
-    two are equal; what those bits held is beyond the accuracy of the scores.
-    """
-    bits = score.to(tl.int32, bitcast=True)
-    order = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    order = tl.where(valid, order, -2147483648)
-    order = (order & -(2 * SLOTS)) | (2 * SLOTS - 1 - tl.arange(0, 2 * SLOTS))[None, :]
-    threshold = tl.where(tl.sum((order >= 0).to(tl.int32), 1) >= BUDGET, 0, -2147483648)
-    for i in tl.static_range(31):
-        higher = threshold + (1 << (30 - i))
-        enough = tl.sum((order >= higher[:, None]).to(tl.int32), 1) >= BUDGET
-        threshold = tl.where(enough, higher, threshold)
-    keep = (valid & (order >= threshold[:, None])).to(tl.int32)
-    return tl.where(keep > 0, tl.cumsum(keep, 1) - 1, -1)
-
-
 @triton.jit(
     do_not_specialize=[
         *("pairs", "first_block", "begin", "length_k", "offset", "blocks", "base", "width", "skipped", "all_blocks")
@@ -282,7 +203,7 @@ def _keep_dense(
         child, valid, whole = _children(node, level, count, PAIRS, SLOTS)
         at = score_row + tree_row(child, level - base)
         score = tl.where(whole, tl.load(at, mask=whole & here, other=0.0), float("inf"))
-        place = _places(score, valid, BUDGET, SLOTS)
+        place = keep_best_of_rows(score, valid, BUDGET, SLOTS)
         tl.debug_barrier()
         tl.store(nodes + pair * SLOTS + slot, tl.full([PAIRS, SLOTS], -1, tl.int32), mask=here)
         tl.debug_barrier()
@@ -308,7 +229,7 @@ def _keep_children(
     node = tl.load(nodes + pair * SLOTS + slot, mask=here, other=-1)
     child, valid, _ = _children(node, level, count, PAIRS, SLOTS)
     score = tl.load(scores + pair * (2 * SLOTS) + tl.arange(0, 2 * SLOTS)[None, :], mask=here, other=0.0)
-    place = _places(score, valid, BUDGET, SLOTS)
+    place = keep_best_of_rows(score, valid, BUDGET, SLOTS)
     if level == 0:
         tl.store(chosen + pair * BUDGET + place, child + SINK // BLOCK_K, mask=(place >= 0) & here)
     else:
@@ -330,7 +251,7 @@ def _score_children(
     index, head, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     dim = tl.arange(0, WIDTH)
     first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
-    position = last - tl.minimum(tl.arange(0, ROWS), (last - first) // STRIDE) * STRIDE
+    position = scored_position(tl.arange(0, ROWS), first, last, STRIDE)
     rows = query + batch * sqb + head * sqh + ((position - offset).to(tl.int64) * sqt)[:, None] + dim[None, :]
     q = tl.trans(tl.load(rows, mask=(dim < SIZE)[None, :], other=0.0))
     squared = q * q
@@ -354,50 +275,3 @@ def _score_children(
         bound = tl.sqrt(tl.dot(variance, squared, input_precision=PRECISION)) * spread
         score = tl.max(tl.dot(mean, q, input_precision=PRECISION) + bound, 1)
         tl.store(scores + slot, tl.where(((child + 1) << level) <= count, score, float("inf")))
-
-
-@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks"])
-def _halve(
-    query, key, chosen, first_block, begin, length_k, offset, blocks,
-    sqb, sqh, sqt, skb, skh, skt,
-    GROUP: tl.constexpr, BUDGET: tl.constexpr, SLOTS: tl.constexpr, ROWS: tl.constexpr, SORTED: tl.constexpr,
-    CENTER: tl.constexpr, ON_DEVICE: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr, STRIDE: tl.constexpr,
-    SIZE: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """Halve BUDGET groups of key blocks until each is one block, scoring a half by one block of its keys."""
-    head, batch = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
-    index = tl.program_id(0)
-    dim = tl.arange(0, WIDTH)
-    inside = dim < SIZE
-    if ON_DEVICE:
-        length_k = tl.load(length_k)
-        first, last = length_k - 1, length_k - 1
-        offset = last
-    else:
-        first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
-    position = last - tl.minimum(tl.arange(0, ROWS), (last - first) // STRIDE) * STRIDE
-    rows = query + batch * sqb + head * sqh + ((position - offset).to(tl.int64) * sqt)[None, :] + dim[:, None]
-    q = tl.load(rows, mask=inside[:, None], other=0.0)
-    key += batch * skb + head // GROUP * skh + SINK * skt
-
-    count = searchable(last, SINK, WINDOW, BLOCK_K)
-    slot = tl.arange(0, SLOTS)
-    start = (slot.to(tl.int64) * count // BUDGET).to(tl.int32)
-    size = tl.where(slot < BUDGET, ((slot + 1).to(tl.int64) * count // BUDGET).to(tl.int32) - start, 0)
-    while tl.max(size, 0) > 1:
-        half = (size + 1) // 2
-        starts = tl.reshape(tl.join(start, start + half), [2 * SLOTS])
-        sizes = tl.reshape(tl.join(half, size - half), [2 * SLOTS])
-        valid = sizes > 0
-        block = starts + sizes // 2 if CENTER else starts
-        score = tl.full([2 * SLOTS], float("-inf"), tl.float32)
-        for i in range(BLOCK_K):
-            at = key + ((block * BLOCK_K + i).to(tl.int64) * skt)[:, None] + dim[None, :]
-            keys = tl.load(at, mask=valid[:, None] & inside[None, :], other=0.0)
-            score = tl.maximum(score, tl.max(tl.dot(keys, q, input_precision=PRECISION), 1))
-        place = keep_best(score, valid, BUDGET, SLOTS, SORTED)
-        start = pack(starts, place, SLOTS)
-        size = pack(sizes, place, SLOTS)
-    pair = (batch * tl.num_programs(1) + head) * blocks + index
-    tl.store(chosen + pair * BUDGET + slot, start + SINK // BLOCK_K, mask=slot < BUDGET)
