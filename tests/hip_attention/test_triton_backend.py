@@ -1,33 +1,23 @@
-"""The Triton backend against the oracle: on a GPU, or in Triton's interpreter where TRITON_INTERPRET=1 is set.
+"""The Triton backend against the oracle (see tests/triton_device.py)."""
 
-`test_triton_interpreter.py` runs this file in the interpreter, which has to be chosen before Triton is imported.
-"""
-
-import os
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED else "cuda"
-if INTERPRETED:
-    torch.set_num_threads(1)
-    pytestmark = []
-else:
-    pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+pytest.importorskip("triton")
 
-from hip_attention import reference  # noqa: E402
-from hip_attention.attention import attention, sliding_attention  # noqa: E402
-from hip_attention.config import HipConfig, Selector  # noqa: E402
-from hip_attention.geometry import sparse_start  # noqa: E402
+from hip_attention import reference, triton_select
+from hip_attention.attention import attention, sliding_attention
+from hip_attention.config import HipConfig, Selector
+from hip_attention.geometry import sparse_start
+from hip_attention.triton_attend import attend
+from hip_attention.triton_select import select
+from hip_attention.triton_summaries import TreeSummaries
 
-triton = pytest.importorskip("triton")
-from hip_attention import triton_select  # noqa: E402
-from hip_attention.triton_attend import attend  # noqa: E402
-from hip_attention.triton_select import select  # noqa: E402
-from hip_attention.triton_summaries import TreeSummaries  # noqa: E402
+pytestmark = NEEDS_DEVICE
 
 SMALL = HipConfig(top_k=32, block_q=16, block_k=4, sink=8, window=16, query_stride=1, min_context=0, backend="triton")
 SHAPES = [

@@ -1,24 +1,19 @@
-"""A LayerCache on the Triton backend against the oracle: chunks, decode steps, rewinds (see test_triton_backend.py)."""
+"""A LayerCache on the Triton backend against the oracle: chunks, decode steps, rewinds (see tests/triton_device.py)."""
 
-import os
 from dataclasses import replace
 
 import pytest
 import torch
+from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED else "cuda"
-if INTERPRETED:
-    torch.set_num_threads(1)
-    pytestmark = []
-else:
-    pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 pytest.importorskip("triton")
 
-from hip_attention import reference  # noqa: E402
-from hip_attention.cache import LayerCache  # noqa: E402
-from hip_attention.config import HipConfig  # noqa: E402
-from hip_attention.rotary import Rotary  # noqa: E402
+from hip_attention import reference
+from hip_attention.cache import LayerCache
+from hip_attention.config import HipConfig
+from hip_attention.rotary import Rotary
+
+pytestmark = NEEDS_DEVICE
 
 SMALL = HipConfig(
     top_k=32,

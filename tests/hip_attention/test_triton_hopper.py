@@ -1,13 +1,11 @@
 """The kernel for Hopper GPUs against the general one in fp32; it cannot be interpreted."""
 
-import os
-
 import pytest
 import torch
 from torch import Tensor
+from triton_device import INTERPRETED
 
 HOPPER = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] == 9
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(INTERPRETED or not HOPPER, reason="needs a Hopper GPU")]
 pytest.importorskip("triton")
 

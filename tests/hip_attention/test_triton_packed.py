@@ -1,25 +1,20 @@
-"""A whole cache at packed positions: the Triton backend against the torch backend (see test_triton_backend.py)."""
+"""A whole cache at packed positions: the Triton backend against the torch backend (see tests/triton_device.py)."""
 
-import os
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
+from triton_device import DEVICE, NEEDS_DEVICE
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED else "cuda"
-if INTERPRETED:
-    torch.set_num_threads(1)
-    pytestmark = []
-else:
-    pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 pytest.importorskip("triton")
 
-from hip_attention.cache import LayerCache  # noqa: E402
-from hip_attention.config import HipConfig, Selector  # noqa: E402
-from hip_attention.rotary import Rotary  # noqa: E402
+from hip_attention.cache import LayerCache
+from hip_attention.config import HipConfig, Selector
+from hip_attention.rotary import Rotary
+
+pytestmark = NEEDS_DEVICE
 
 CONFIG = HipConfig(
     top_k=16,

@@ -1,28 +1,23 @@
-"""Keys that the Triton kernels rotate themselves, to true and to packed positions (see test_triton_backend.py)."""
+"""Keys that the Triton kernels rotate themselves, to true and to packed positions (see tests/triton_device.py)."""
 
-import os
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
+from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED else "cuda"
-if INTERPRETED:
-    torch.set_num_threads(1)
-    pytestmark = []
-else:
-    pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 pytest.importorskip("triton")
 
-from hip_attention import reference  # noqa: E402
-from hip_attention.config import HipConfig, Selector  # noqa: E402
-from hip_attention.geometry import searchable_blocks  # noqa: E402
-from hip_attention.triton_attend import attend  # noqa: E402
-from hip_attention.triton_decode import DecodeState  # noqa: E402
-from hip_attention.triton_prefill import prefill  # noqa: E402
-from hip_attention.triton_summaries import TreeSummaries  # noqa: E402
+from hip_attention import reference
+from hip_attention.config import HipConfig, Selector
+from hip_attention.geometry import searchable_blocks
+from hip_attention.triton_attend import attend
+from hip_attention.triton_decode import DecodeState
+from hip_attention.triton_prefill import prefill
+from hip_attention.triton_summaries import TreeSummaries
+
+pytestmark = NEEDS_DEVICE
 
 CONFIG = HipConfig(
     top_k=24, block_q=16, block_k=4, sink=8, window=21, query_stride=1, min_context=0, backend="triton"
