@@ -26,12 +26,12 @@ def losses(model, ids: list[int], start: int, cache: HipCache) -> torch.Tensor:
     """Negative log-likelihood of each token after position `start`, given everything before it; fills `cache`."""
     found = []
     for begin in range(0, len(ids), CHUNK):
-        part = torch.tensor([ids[begin : begin + CHUNK]])
+        part = torch.tensor([ids[begin : begin + CHUNK]], device=model.device)
         hidden = model.get_decoder()(part, past_key_values=cache, use_cache=True).last_hidden_state[0]
         if begin + len(hidden) <= start:
             continue
         keep = max(0, start - begin)
-        targets = torch.tensor(ids[begin + keep + 1 : begin + part.shape[1] + 1])
+        targets = torch.tensor(ids[begin + keep + 1 : begin + part.shape[1] + 1], device=model.device)
         for piece, target in zip(hidden[keep : keep + len(targets)].split(256), targets.split(256), strict=True):
             found.append(F.cross_entropy(model.lm_head(piece).float(), target, reduction="none"))
     return torch.cat(found)

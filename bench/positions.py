@@ -1,18 +1,18 @@
 """Perplexity of a stretch of a book far beyond the trained window, by how positions and keys are chosen.
 
-    python bench/positions.py ../shared/data/books/middlemarch.txt --start 12288 --stop 16384 --top-k 1024 2048
+    python bench/positions.py BOOK.txt --start 12288 --stop 16384 --cut 6144 -a hip -a hip:top_k=2048 -a streaming
 
-The same tokens are scored every time: `hip` and `streaming` (as many keys, but none selected) at packed positions given
-everything before them, `exact` as hip at true positions, and `cut`: dense attention given only preceding tokens that
-fit. Lists of settings are combined; results are added to those in bench/results/.
+The same tokens are scored every time: by every setting of `-a`, as `hip eval` takes them, at packed positions given
+everything before them, and by `--cut`: dense attention given only preceding tokens that fit. Results are added to those
+in bench/results/.
 """
 
 import argparse
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, replace
-from itertools import product
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,6 +21,8 @@ from common import RESULTS, load, machine, save, tokens
 from hip_attention import HipConfig
 from hip_attention.transformers import HipCache, attach_rotary, detach_rotary
 from perplexity import losses
+
+from hipcli.evaluation.specs import parse
 
 PIECE = 1024  # tokens that share one cut prompt
 
@@ -48,49 +50,31 @@ def measure(options: argparse.Namespace, model, ids: list[int]) -> None:
     name = f"positions_{(options.model or 'default').replace('/', '_')}_{options.start}_{options.stop}"
     path = RESULTS / f"{name}.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else {}
-    for setting in settings(options, packed_from):
-        if setting["name"] in rows:
+    if options.true_positions:
+        packed_from = None
+    variants = " true positions" * options.true_positions
+    variants += f" distance={options.distance}" * bool(options.distance) + f" x{options.factor}" * (options.factor > 1)
+    for setting in [*(f"cut to {context}" for context in options.cut), *options.attention]:
+        key = setting if setting.startswith("cut") else setting + variants
+        if key in rows:
             continue
         begin = time.perf_counter()
-        if "cut" in setting:
-            loss = cut(model, ids, options.start, setting["cut"])
+        if setting.startswith("cut"):
+            loss, config = cut(model, ids, options.start, int(setting.split()[-1])), None
         else:
-            config, distance = setting["config"], setting["distance"]
-            search = patch.object(HipConfig, "search_distance", distance) if distance else patch.dict({}, {})
-            with search:
-                loss = packed(model, ids, options.start, config, setting["factor"])
-        row = {
+            config = replace(parse(setting).config, packed_from=packed_from)
+            distance = patch.object(HipConfig, "search_distance", options.distance)
+            with distance if options.distance else nullcontext():
+                loss = packed(model, ids, options.start, config, options.factor)
+        rows[key] = {
             "perplexity": loss.mean().exp().item(),
             "nats": loss.mean().item(),
             "standard_error": (loss.std() / math.sqrt(len(loss))).item(),
             "seconds": time.perf_counter() - begin,
+            **({"config": asdict(config)} if config else {}),
         }
-        if "config" in setting:
-            row["config"] = asdict(setting["config"])
-        rows[setting["name"]] = row
-        print(f"{setting['name']:72s} {row['perplexity']:8.3f}  {row['seconds']:.0f} s", flush=True)
+        print(f"{key:72s} {rows[key]['perplexity']:8.3f}  {rows[key]['seconds']:.0f} s", flush=True)
         save(name, {"text": options.text.name, "tokens": len(loss), "packed_from": packed_from, "rows": rows})
-
-
-def settings(options: argparse.Namespace, packed_from: int) -> list[dict]:
-    found: list[dict] = [{"name": f"cut to {context}", "cut": context} for context in options.cut]
-    for kind, k, window in product(options.attention, options.top_k, options.window):
-        config = HipConfig(top_k=k, window=window, packed_from=packed_from)
-        if kind == "streaming":
-            config = replace(config, top_k=0, window=window + k)
-            found.append({"name": f"streaming {config.visible_keys}", "config": config, "distance": None, "factor": 1})
-        elif kind == "exact":
-            config = replace(config, packed_from=None)
-            found.append({"name": f"exact k={k} w={window}", "config": config, "distance": None, "factor": 1})
-        else:
-            lists = options.selector, options.distance, options.dense_layers, options.factor
-            for selector, distance, layers, factor in product(*lists):
-                name = (
-                    f"hip k={k} w={window} {selector} distance={distance or 'default'} first {layers} layers x{factor}"
-                )
-                config = replace(config, selector=selector, dense_layers=layers)
-                found.append({"name": name, "config": config, "distance": distance, "factor": factor})
-    return found
 
 
 def main() -> None:
@@ -101,17 +85,10 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=12288)
     parser.add_argument("--stop", type=int, default=16384)
     parser.add_argument("--packed-from", type=int, help="where packing begins; by default the trained window")
-    parser.add_argument("--attention", nargs="*", choices=["hip", "streaming", "exact"], default=["hip", "streaming"])
-    parser.add_argument("--top-k", type=int, nargs="+", default=[1024])
-    parser.add_argument("--window", type=int, nargs="+", default=[HipConfig.window])
-    parser.add_argument("--selector", nargs="+", default=[HipConfig.selector])
-    parser.add_argument(
-        "--distance", type=int, nargs="+", default=[None], help="of every query to every key in a search"
-    )
-    parser.add_argument("--dense-layers", type=int, nargs="+", default=[HipConfig.dense_layers])
-    parser.add_argument(
-        "--factor", type=int, nargs="+", default=[1], help="keys that dense layers select there, times --top-k"
-    )
+    parser.add_argument("--true-positions", action="store_true", help="pack nothing")
+    parser.add_argument("-a", "--attention", action="append", default=[], metavar="SPEC", help="as in hip eval")
+    parser.add_argument("--distance", type=int, help="of every query to every key in a search")
+    parser.add_argument("--factor", type=int, default=1, help="keys the first, else dense, layers select, times top_k")
     parser.add_argument("--cut", type=int, nargs="*", default=[], help="preceding tokens of a dense prompt")
     options = parser.parse_args()
     model, tokenizer = load(options.model, options.dtype)
