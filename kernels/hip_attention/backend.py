@@ -15,7 +15,7 @@ from hip_attention.summaries import KeySummaries
 SEARCH = 19_000_000
 KEYS_PER_ROW = 3_800
 
-TORCH_ONLY = ("summary-exact", "exhaustive")  # selectors that have no kernel
+TORCH_ONLY = ("exhaustive",)  # selectors that have no kernel
 
 
 class Summaries(Protocol):

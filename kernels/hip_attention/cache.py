@@ -175,10 +175,11 @@ class LayerCache:
         if age == 0:
             blocks = None
             if self.config.top_k:
-                key = self._search_keys() if self.config.reads_keys else None
+                config = self.config.of_decode
+                key = self._search_keys() if config.reads_keys else None
                 assert isinstance(self.summaries, KeySummaries)
                 searched = self._search_query(query)
-                blocks = select(searched, Slab(0, last, 1, 1), self.config, self.summaries, key)[:, :, 0]
+                blocks = select(searched, Slab(0, last, 1, 1), config, self.summaries, key)[:, :, 0]
             self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1], packed)
         else:
             place = self.working_set.length if packed else last
@@ -196,7 +197,7 @@ class LayerCache:
         state = self.decode_state
         state.length.fill_(self.length)
         if age == 0:
-            by_key = self.config.top_k and self.config.reads_keys
+            by_key = self.config.top_k and state.config.reads_keys
             state.refresh(self._search_query(query), self.summaries, self._search_keys() if by_key else None)
         positions = self.config.packed_length if packed else self.length
         tables = None if self.rotary is None else self.rotary.cover(positions, query)

@@ -20,7 +20,7 @@ class HipConfig:
     refresh_interval: decode steps that reuse one mask.
     dense_layers: number of first layers that attend to everything, before `packed_from`.
     selector: "summary" scores a tree node by the mean and variance of its keys; "summary-exact" does so too, keeps
-        twice as many nodes, and scores the key blocks at the end by their largest logit (PyTorch only);
+        twice as many nodes, and scores the key blocks at the end by their largest logit, in prefill (see `of_decode`);
         "representative" scores a node by its centre key block (HiP, arXiv 2406.09827 v2), "representative-first" by
         its first one (v1); "exhaustive" scores every key block by its largest logit, in quadratic time (PyTorch only).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
@@ -92,6 +92,11 @@ class HipConfig:
     def kept_nodes(self) -> int:
         """Nodes that a search of summaries keeps of every level above the key blocks."""
         return self.selected_blocks * (2 if self.exact_leaves else 1)
+
+    @property
+    def of_decode(self) -> "HipConfig":
+        """How one decoded row selects: by statistics alone where leaves are exact, which it loses nothing by."""
+        return replace(self, selector="summary") if self.exact_leaves else self
 
     @property
     def of_question(self) -> "HipConfig":

@@ -25,11 +25,11 @@ class DecodeState:
     """What decode remembers between tokens of one layer, all of it on the device.
 
     length: int32 [1], number of keys, the newest token's among them; the caller keeps it. refreshed: int32 [1], the
-    length when blocks were selected. blocks: int32 [B, Hq, K], ascending.
+    length when blocks were selected. blocks: int32 [B, Hq, K], ascending. config: `config.of_decode`.
     """
 
     def __init__(self, config: HipConfig, batch: int, heads: int, dim_v: int, device: torch.device) -> None:
-        self.config = config
+        self.config = config.of_decode
         self.length = torch.zeros(1, dtype=torch.int32, device=device)
         self.refreshed = torch.zeros(1, dtype=torch.int32, device=device)
         self.blocks = torch.zeros(batch, heads, config.selected_blocks, dtype=torch.int32, device=device)

@@ -3,7 +3,8 @@
 The upper levels of the tree hold few nodes, which all query blocks share: `_score_nodes` scores them as one dense
 product, and `_keep_dense` descends through these scores. From there on, level by level, `_score_children` gathers and
 scores the children of the nodes that a query block and head kept, and `_keep_children` keeps the best `BUDGET` of
-twice as many, until they are leaves. The representative selectors are in `triton_representative`.
+twice as many, until they are leaves, which `_score_leaves` can score by their keys. The representative selectors are in
+`triton_representative`.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
@@ -45,27 +46,27 @@ def select(
     """Choose key blocks for the `blocks` query blocks from position `begin` on.
 
     query [B, Hq, Tq, D] stands at the end of `length_k` keys, and each of its query blocks has more to search than it
-    may select. `summaries` serve the selector "summary", `key` [B, Hkv, >= Tk, D] the representative ones. Levels of
+    may select. `summaries` serve the selectors that use them, `key` [B, Hkv, >= Tk, D] those that read keys. Levels of
     at most `dense_nodes` nodes are scored for all query blocks at once. Returns int32 [B, Hq, blocks, selected_blocks],
     ascending.
     """
     batch, heads, length_q, dim = query.shape
     budget = config.selected_blocks
     chosen = torch.empty(batch, heads, blocks, budget, dtype=torch.int32, device=query.device)
-    if config.selector != "summary":
+    if not config.uses_summaries:
         assert key is not None
         triton_representative.search(query, key, begin, blocks, length_k, config, chosen)
         return chosen
     assert summaries is not None
     rows = scored_rows(config)
-    slots = triton.next_power_of_2(budget)
+    slots = triton.next_power_of_2(config.kept_nodes)
     constants = score_constants(query, config)
     where = (begin // config.block_q, begin, length_k, length_k - length_q, blocks)
     tree = summaries.nodes.data
     group = heads // tree.shape[1]
     strides = (*query.stride()[:3], *tree.stride()[:2])
     dense_nodes = min(2048, DENSE_LEVEL * slots) if dense_nodes is None else dense_nodes
-    base = max(0, (summaries.leaves - 1).bit_length() - dense_nodes.bit_length() + 1)
+    base = max(int(config.exact_leaves), (summaries.leaves - 1).bit_length() - dense_nodes.bit_length() + 1)
     width = 2 * triton.cdiv(summaries.leaves + 1, 1 << base)
     some = min(blocks, max(1, DENSE_PAIRS // (batch * heads)))
     entries = batch * heads * max(some * width, blocks * 2 * slots)
@@ -77,7 +78,7 @@ def select(
     parts = triton.cdiv(group, padded)
     together = max(1, room // (padded * rows))
     pairs = batch * heads * blocks
-    search = dict(BUDGET=budget, SLOTS=slots, **block_constants(config))
+    search = dict(SLOTS=slots, **block_constants(config))
     few, more = max(1, 256 // slots), max(1, 512 // slots)
     for skipped in range(0, blocks, some):
         part = min(some, blocks - skipped)
@@ -89,17 +90,28 @@ def select(
         )  # fmt: skip
         _keep_dense[(triton.cdiv(batch * heads * part, more),)](
             scores, nodes, chosen, batch * heads * part, *part_where, base, width, skipped, blocks,
-            PAIRS=more, num_warps=4, **search,
+            BUDGET=config.kept_nodes, PAIRS=more, num_warps=4, **search,
         )  # fmt: skip
     for level in reversed(range(base)):
-        _score_children[(blocks, heads, batch)](
-            query, tree, nodes, scores, *where, level, *strides,
-            GROUP=group, SLOTS=slots, ROWS=rows, NODES=min(room, 2 * slots),
-            num_warps=8 if rows > 16 else 4, num_stages=1, **constants,
-        )  # fmt: skip
+        if level == 0 and config.exact_leaves:
+            assert key is not None
+            leaf = triton.next_power_of_2(config.block_k)
+            _score_leaves[(blocks, heads, batch)](
+                query, key, nodes, scores, *where, *query.stride()[:3], *key.stride()[:3],
+                GROUP=group, SLOTS=slots, ROWS=rows, LEAF=leaf,
+                NODES=triton.cdiv(max(16, min(room, 2 * slots * leaf)), leaf),
+                num_warps=8 if rows > 16 else 4, num_stages=1, **constants,
+            )  # fmt: skip
+        else:
+            _score_children[(blocks, heads, batch)](
+                query, tree, nodes, scores, *where, level, *strides,
+                GROUP=group, SLOTS=slots, ROWS=rows, NODES=min(room, 2 * slots),
+                num_warps=8 if rows > 16 else 4, num_stages=1, **constants,
+            )  # fmt: skip
         _keep_children[(triton.cdiv(pairs, few),)](
-            scores, nodes, chosen, pairs, *where, level, PAIRS=few, num_warps=1, **search
-        )
+            scores, nodes, chosen, pairs, *where, level, BUDGET=config.kept_nodes if level else budget,
+            PAIRS=few, num_warps=1, **search,
+        )  # fmt: skip
     return chosen
 
 
@@ -275,3 +287,39 @@ def _score_children(
         bound = tl.sqrt(tl.dot(variance, squared, input_precision=PRECISION)) * spread
         score = tl.max(tl.dot(mean, q, input_precision=PRECISION) + bound, 1)
         tl.store(scores + slot, tl.where(((child + 1) << level) <= count, score, float("inf")))
+
+
+@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks"])
+def _score_leaves(
+    query, key, nodes, scores, first_block, begin, length_k, offset, blocks,
+    sqb, sqh, sqt, skb, skh, skt,
+    GROUP: tl.constexpr, SLOTS: tl.constexpr, ROWS: tl.constexpr, LEAF: tl.constexpr, NODES: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr, STRIDE: tl.constexpr,
+    SIZE: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """As `_score_children`, of nodes above the leaves: each leaf by the largest logit of its BLOCK_K keys.
+
+    The last key is repeated until there are LEAF, which changes no maximum.
+    """
+    index, head, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
+    dim = tl.arange(0, WIDTH)
+    inside = (dim < SIZE)[None, :]
+    first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
+    position = scored_position(tl.arange(0, ROWS), first, last, STRIDE)
+    rows = query + batch * sqb + head * sqh + ((position - offset).to(tl.int64) * sqt)[:, None] + dim[None, :]
+    q = tl.trans(tl.load(rows, mask=inside, other=0.0))
+    pair = (batch * tl.num_programs(1) + head) * blocks + index
+    nodes += pair * SLOTS
+    scores += pair * (2 * SLOTS)
+    key += batch * skb + head // GROUP * skh
+    count = searchable(last, SINK, WINDOW, BLOCK_K)
+    one = tl.arange(0, NODES * LEAF)
+    member = tl.minimum(one % LEAF, BLOCK_K - 1) + SINK
+    for start in range(0, 2 * SLOTS, NODES):
+        slot = tl.minimum(start + one // LEAF, 2 * SLOTS - 1)
+        leaf = 2 * tl.load(nodes + slot // 2) + slot % 2
+        token = tl.minimum(tl.maximum(leaf, 0), count - 1) * BLOCK_K + member
+        keys = tl.load(key + (token.to(tl.int64) * skt)[:, None] + dim[None, :], mask=inside, other=0.0)
+        logit = tl.max(tl.dot(keys, q, input_precision=PRECISION), 1)
+        slot = start + tl.arange(0, NODES)
+        tl.store(scores + slot, tl.max(tl.reshape(logit, [NODES, LEAF]), 1), mask=slot < 2 * SLOTS)

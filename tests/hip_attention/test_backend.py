@@ -25,9 +25,9 @@ def test_a_gpu_runs_triton_unless_told_otherwise() -> None:
     assert uses_triton(HipConfig(), GPU)
     assert not uses_triton(HipConfig(backend="torch"), GPU)
     assert not uses_triton(HipConfig(backend="dense"), GPU)
-    assert not uses_triton(HipConfig(selector="summary-exact"), GPU), "there is no kernel for it"
-    with pytest.raises(ValueError, match="no selector summary-exact"):
-        uses_triton(HipConfig(selector="summary-exact", backend="triton"), GPU)
+    assert not uses_triton(HipConfig(selector="exhaustive"), GPU), "there is no kernel for it"
+    with pytest.raises(ValueError, match="no selector exhaustive"):
+        uses_triton(HipConfig(selector="exhaustive", backend="triton"), GPU)
 
 
 def test_a_gpu_searches_only_where_that_pays() -> None:

@@ -66,7 +66,7 @@ def test_decode_reuses_a_mask_and_loses_no_recent_key(rotary: bool, selector: st
         age = step % config.refresh_interval
         row, keys, values = true_query[:, :, now : now + 1], true_key[:, :, : now + 1], value[:, :, : now + 1]
         if age == 0:
-            blocks = reference.select(row, keys, config)
+            blocks = reference.select(row, keys, config.of_decode)
         expected = reference.attend(row, keys, values, blocks, config, 0.25, age)
         torch.testing.assert_close(out, expected, atol=3e-6, rtol=1e-5)
 

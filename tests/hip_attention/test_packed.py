@@ -77,7 +77,7 @@ def test_decode_equals_reference_at_every_age_and_across_the_border(config: HipC
         if packed == exact or (exact and now < max(config.min_context, config.visible_keys)):
             packed, age = not exact, 0
         if age == 0:
-            blocks = reference.select(reference.search_query(row, config, rotate), keys, config)
+            blocks = reference.select(reference.search_query(row, config, rotate), keys, config.of_decode)
         expected = reference.attend(row, keys, values, blocks, config, 0.25, age, rotate)
         torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
         age = (age + 1) % config.refresh_interval

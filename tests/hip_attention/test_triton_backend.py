@@ -46,7 +46,7 @@ CASES = [
     for config in CONFIGS
     if config is CONFIGS[0] or shape is SHAPES[1]
 ]
-SELECTORS = ["summary", "representative", "representative-first"]
+SELECTORS = ["summary-exact", "representative", "representative-first"]
 
 
 def tensors(batch=1, heads=4, heads_k=2, length_q=100, length_k=100, dim=16, seed=0, dtype=torch.float32):
@@ -92,9 +92,9 @@ def test_attention_equals_reference(shape: dict, config: HipConfig) -> None:
     torch.testing.assert_close(run(query, key, value, config, 0.25), expected, atol=5e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("selector", SELECTORS[1:])
+@pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("config", [CONFIGS[1], CONFIGS[2], CONFIGS[7]])
-def test_representatives_equal_reference(config: HipConfig, selector: Selector) -> None:
+def test_other_selectors_equal_reference(config: HipConfig, selector: Selector) -> None:
     query, key, value = tensors(heads=2, length_q=21, length_k=163)
     config = replace(config, selector=selector)
     expected = reference.attention(query, key, value, config, 0.25)
@@ -103,17 +103,25 @@ def test_representatives_equal_reference(config: HipConfig, selector: Selector) 
 
 @pytest.mark.parametrize("dense_nodes,pairs", [(1, 4096), (4, 16), (16, 4096), (1024, 8)])
 @pytest.mark.parametrize("shape", [SHAPES[5]])
+@pytest.mark.parametrize("selector", ["summary", "summary-exact"])
 def test_blocks_equal_reference_wherever_dense_scoring_ends(
-    shape: dict, dense_nodes: int, pairs: int, monkeypatch: pytest.MonkeyPatch
+    selector: Selector, shape: dict, dense_nodes: int, pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(triton_select, "DENSE_PAIRS", pairs)
     query, key, _ = tensors(**shape)
-    config = replace(SMALL, top_k=16)
+    config = replace(SMALL, top_k=16, selector=selector)
     length_q, length_k = query.shape[2], key.shape[2]
     begin = length_k - length_q + sparse_start(length_q, length_k, config)
     count = -(-length_k // config.block_q) - begin // config.block_q
     found = select(
-        query.to(DEVICE), begin, count, length_k, config, summarised(key, config), None, dense_nodes=dense_nodes
+        query.to(DEVICE),
+        begin,
+        count,
+        length_k,
+        config,
+        summarised(key, config),
+        key.to(DEVICE),
+        dense_nodes=dense_nodes,
     )
     assert torch.equal(found.cpu().long(), reference.select(query, key, config)[:, :, -count:])
 

@@ -50,7 +50,13 @@ def feed(cache, query, key, value, start, stop):
 
 @pytest.mark.parametrize(
     "selector,rotary,top_k",
-    [("summary", False, 32), ("summary", True, 12), ("representative", True, 32), ("summary", False, 0)],
+    [
+        ("summary", False, 32),
+        ("summary", True, 12),
+        ("summary-exact", False, 32),
+        ("representative", True, 32),
+        ("summary", False, 0),
+    ],
 )
 def test_decode_after_a_chunk_equals_reference(selector: str, rotary: bool, top_k: int) -> None:
     query, key, value = tensors(110)
@@ -67,7 +73,7 @@ def test_decode_after_a_chunk_equals_reference(selector: str, rotary: bool, top_
             age = step % config.refresh_interval
             row, keys, values = true_query[:, :, now : now + 1], true_key[:, :, : now + 1], value[:, :, : now + 1]
             if age == 0:
-                blocks = reference.select(row, keys, config)
+                blocks = reference.select(row, keys, config.of_decode)
             expected = reference.attend(row, keys, values, blocks, config, 0.25, age)
             torch.testing.assert_close(out, expected, atol=5e-6, rtol=1e-5)
         cache.truncate(100)

@@ -35,7 +35,7 @@ def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
     return angles.cos(), angles.sin()
 
 
-@pytest.mark.parametrize("selector", ["summary", "representative"])
+@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative"])
 def test_backends_agree_through_prefill_and_decode(selector: Selector) -> None:
     """Exact rows, the border inside a chunk, packed rows, and decode over several refreshes."""
     generator = torch.Generator().manual_seed(3)

@@ -155,7 +155,7 @@ def check_attend(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, p
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["true", "packed"])
-@pytest.mark.parametrize("selector", ["summary", "representative"])
+@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative"])
 def test_prefill_searches_with_its_own_query(selector: Selector, packed: bool) -> None:
     query, key, value = draw()
     config = replace(CONFIG, selector=selector)
