@@ -101,6 +101,13 @@ def test_other_selectors_equal_reference(config: HipConfig, selector: Selector) 
     torch.testing.assert_close(run(query, key, value, config, 0.25), expected, atol=5e-6, rtol=1e-5)
 
 
+def test_more_blocks_than_a_kernel_can_compare_at_once() -> None:
+    query, key, value = tensors(heads=1, heads_k=1, length_q=1, length_k=2500)
+    config = replace(SMALL, selector="representative", block_k=2, top_k=2048)
+    expected = reference.attention(query, key, value, config, 0.25)
+    torch.testing.assert_close(run(query, key, value, config, 0.25), expected, atol=5e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dense_nodes,pairs", [(1, 4096), (4, 16), (16, 4096), (1024, 8)])
 @pytest.mark.parametrize("shape", [SHAPES[5]])
 @pytest.mark.parametrize("selector", ["summary", "summary-exact"])
