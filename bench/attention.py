@@ -16,7 +16,7 @@ def main(lengths: tuple[int, ...]) -> None:
         print(
             f"{row.kind} {row.length} {row.data} {row.method}: {row.milliseconds:.3f} ms", file=sys.stderr, flush=True
         )
-    write(rows, RESULTS / "attention.json")
+        write(rows, RESULTS / "attention.json")
     draw(rows, RESULTS / "attention.png")
     print(table(rows))
 

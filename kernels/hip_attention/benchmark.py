@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hip_attention.attention import attention
-from hip_attention.config import Backend, HipConfig
+from hip_attention.config import Backend, HipConfig, Selector
 from hip_attention.geometry import searchable_blocks, sparse_start
 from hip_attention.triton_decode import DecodeState
 from hip_attention.triton_prefill import PAIRS
@@ -24,6 +24,7 @@ from hip_attention.triton_summaries import TreeSummaries
 BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 SEGMENT = 64  # keys that share a topic in planted data
 LAYERS = 6  # decode takes turns among so many queries, whose keys together do not stay in the cache
+SELECTORS: tuple[Selector, ...] = ("summary", "summary-exact")
 SLOWEST = 2.0e4  # a dense run longer than this, in milliseconds, is left out
 
 
@@ -64,15 +65,26 @@ class Row:
 
 
 def configs(top_k: tuple[int, ...], base: HipConfig) -> dict[str, HipConfig]:
-    """The settings that are measured, by name."""
-    found = {}
-    for count in top_k:
-        found[f"hip k={count}"] = replace(base, top_k=count)
-        found[f"hip k={count} block_q=128"] = replace(base, top_k=count, block_q=128)
-        coarse = replace(base, top_k=count, block_q=128, query_stride=8)
-        found[f"hip k={count} block_q=128 query_stride=8"] = coarse
-    found[f"representative k={top_k[0]}"] = replace(base, top_k=top_k[0], selector="representative")
-    return found
+    """The settings that are measured at every length, by name."""
+    return {
+        f"{selector} k={count} block_q={block_q} query_stride={stride}": replace(
+            base, top_k=count, selector=selector, block_q=block_q, query_stride=stride
+        )
+        for count in top_k
+        for selector in SELECTORS
+        for block_q, stride in ((64, 4), (128, 8))
+    }
+
+
+def published(top_k: tuple[int, ...], base: HipConfig) -> dict[str, HipConfig]:
+    """HiP's own rule at wide key blocks and at the paper's, by name; measured where it takes seconds at most."""
+    return {
+        f"representative k={count} block_k={block_k}": replace(
+            base, top_k=count, selector="representative", block_k=block_k, block_q=64, query_stride=4
+        )
+        for count in top_k
+        for block_k in (16, 2)
+    }
 
 
 def make_data(kind: str, length: int, shape: Shape, device: str = "cuda") -> tuple[Tensor, Tensor, Tensor]:
@@ -276,7 +288,7 @@ def _dense_time(way: Dense, query: Tensor, key: Tensor, value: Tensor) -> float 
 def _select_all(query: Tensor, key: Tensor, config: HipConfig) -> None:
     length, block_q = key.shape[2], config.block_q
     summaries = TreeSummaries(config.sink, config.block_k)
-    if config.selector == "summary":
+    if config.uses_summaries:
         summaries.extend(key[:, :, config.sink :])
     start, stop = sparse_start(length, length, config) // block_q, -(-length // block_q)
     together = PAIRS // query.shape[1]
@@ -293,7 +305,7 @@ def _blocks_of(query: Tensor, key: Tensor, position: int, config: HipConfig) -> 
     """Selected blocks [Hq, K] of the query block at `position`, found by the kernels alone for it."""
     stop = min(key.shape[2], (position // config.block_q + 1) * config.block_q)
     summaries = TreeSummaries(config.sink, config.block_k)
-    if config.selector == "summary":
+    if config.uses_summaries:
         summaries.extend(key[:, :, config.sink : stop])
     begin = position // config.block_q * config.block_q
     return select(query[:, :, begin:stop], begin, 1, stop, config, summaries, key)[0, :, 0].long()

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import triton
 
-from hip_attention.benchmark import Row, configs, decode_rows, prefill_rows, short_rows
+from hip_attention.benchmark import Row, configs, decode_rows, prefill_rows, published, short_rows
 from hip_attention.config import HipConfig
 
 SHORT = (512, 1024, 2048, 4096, 6144, 8192, 12288, 16384, 32768)
@@ -22,6 +22,7 @@ def measure(lengths: tuple[int, ...], top_k: tuple[int, ...]) -> Iterator[Row]:
     yield from short_rows(SHORT, base)
     yield from decode_rows(tuple(length for length in lengths if length >= 32768), base)
     yield from prefill_rows(lengths, ("random", "planted"), configs(top_k, base))
+    yield from prefill_rows(lengths[:1], ("planted",), published(top_k, base))
 
 
 def table(rows: Sequence[Row]) -> str:
