@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import torch
 from hip_attention.benchmark_report import draw, measure, table, write
 
 RESULTS = Path(__file__).parent / "results"
@@ -10,14 +11,15 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(lengths: tuple[int, ...]) -> None:
     RESULTS.mkdir(exist_ok=True)
+    device = torch.cuda.get_device_name().split()[1].lower()
     rows = []
     for row in measure(lengths, (1024, 2048)):
         rows.append(row)
         print(
             f"{row.kind} {row.length} {row.data} {row.method}: {row.milliseconds:.3f} ms", file=sys.stderr, flush=True
         )
-        write(rows, RESULTS / "attention.json")
-    draw(rows, RESULTS / "attention.png")
+        write(rows, RESULTS / f"attention_{device}.json")
+    draw(rows, RESULTS / f"attention_{device}.png")
     print(table(rows))
 
 

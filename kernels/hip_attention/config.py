@@ -37,13 +37,13 @@ class HipConfig:
     """
 
     top_k: int = 1024
-    block_q: int = 64
+    block_q: int = 128
     block_k: int = 16
     sink: int = 64
     window: int = 512
     refresh_interval: int = 8
     dense_layers: int = 3
-    selector: Selector = "summary"
+    selector: Selector = "summary-exact"
     query_stride: int = 4
     min_context: int = 4096
     packed_from: int | None = None

@@ -10,7 +10,6 @@ import triton
 import triton.language as tl
 
 RANKED_SLOTS = 64  # larger budgets are found by sorting, smaller ones by counting what is better
-PACKED_SLOTS: tl.constexpr = tl.constexpr(512)  # more are packed by sorting: a tensor has at most 2 ** 20 elements
 
 
 @triton.jit
@@ -55,10 +54,5 @@ def keep_best_of_rows(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr):
 @triton.jit
 def pack(values, place, SLOTS: tl.constexpr):
     """Move each of the 2 * SLOTS non-negative values to its place; -1 fills the places nobody takes."""
-    if SLOTS > PACKED_SLOTS:
-        order = tl.where(place >= 0, place, 2 * SLOTS).to(tl.int64) << 32
-        packed = tl.reshape(tl.sort(order | values), [2, SLOTS])
-        packed = tl.sum(tl.where(tl.arange(0, 2)[:, None] == 0, packed, 0), 0)
-        return tl.where(packed >> 32 < SLOTS, packed & 0x7FFFFFFF, -1).to(tl.int32)
     taken = place[None, :] == tl.arange(0, SLOTS)[:, None]
     return tl.sum(tl.where(taken, values[None, :] + 1, 0), 1) - 1

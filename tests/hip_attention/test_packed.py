@@ -12,7 +12,16 @@ from hip_attention.transformers import HipCache, detach_rotary
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 SMALL = HipConfig(
-    top_k=32, block_q=8, block_k=4, sink=8, window=16, query_stride=1, min_context=0, refresh_interval=3, packed_from=70
+    selector="summary",
+    top_k=32,
+    block_q=8,
+    block_k=4,
+    sink=8,
+    window=16,
+    query_stride=1,
+    min_context=0,
+    refresh_interval=3,
+    packed_from=70,
 )
 CONFIGS = [
     pytest.param(SMALL, id="plain"),

@@ -16,6 +16,7 @@ from hip_attention.rotary import Rotary
 pytestmark = NEEDS_DEVICE
 
 SMALL = HipConfig(
+    selector="summary",
     top_k=32,
     block_q=8,
     block_k=4,

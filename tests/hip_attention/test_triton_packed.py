@@ -17,6 +17,7 @@ from hip_attention.rotary import Rotary
 pytestmark = NEEDS_DEVICE
 
 CONFIG = HipConfig(
+    selector="summary",
     top_k=16,
     block_q=16,
     block_k=4,
