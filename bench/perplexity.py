@@ -42,7 +42,7 @@ def last_quarter(model, ids: list[int], config: HipConfig) -> torch.Tensor:
 
 
 def settings(budgets: list[int], dense_layers: list[int]) -> dict[str, HipConfig]:
-    base = HipConfig(min_context=0)
+    base = HipConfig(min_context=0, selector="summary", block_q=64)
     chosen = {"dense": replace(base, backend="dense")}
     for layers in dense_layers:
         for k in budgets:
