@@ -22,7 +22,7 @@ BEAM = 2  # candidates for every key that may be selected
 def choose(query: Tensor, part: Slab, key: Tensor, summaries: KeySummaries, config: HipConfig) -> Tensor:
     """Blocks int64 [B, Hq, part.blocks, selected_blocks], ascending; query [B, Hq, Tq, D], key [B, Hkv, Tk, D]."""
     batch, heads, _, dim = query.shape
-    coarse = replace(config, block_k=NODE, top_k=BEAM * config.top_k)
+    coarse = replace(config, block_k=NODE, top_k=BEAM * config.top_k, selector="summary")
     last = range(part.first + part.rows - 1, part.first + part.rows * part.blocks, part.rows)
     count, fine = (
         torch.tensor([searchable_blocks(p, config.sink, config.window, size) for p in last], device=query.device)
