@@ -1,5 +1,7 @@
 """The plug-in under unmodified transformers models with random weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hip_attention import HipConfig
@@ -125,7 +127,8 @@ def test_generate_equals_a_loop_over_an_unrotated_cache(model, ids) -> None:
 
 @torch.no_grad()
 def test_generate_works_with_the_cache_transformers_makes(model, ids) -> None:
-    model.config.hip = HipConfig(**{**SPARSE.__dict__, "refresh_interval": 1})
+    # The other cache is no HipCache: every token goes through prefill there, which must select as decode does.
+    model.config.hip = replace(SPARSE, selector="summary", refresh_interval=1)
     model.set_attn_implementation("hip")
     options = dict(max_new_tokens=10, do_sample=False)
     with_ours = model.generate(ids, past_key_values=HipCache(model.config), **options)

@@ -20,7 +20,8 @@ from hip_attention.triton_summaries import TreeSummaries
 pytestmark = NEEDS_DEVICE
 
 CONFIG = HipConfig(
-    selector="summary", top_k=24, block_q=16, block_k=4, sink=8, window=21, query_stride=1, min_context=0, backend="triton"
+    selector="summary", top_k=24, block_q=16, block_k=4, sink=8, window=21, query_stride=1, min_context=0,
+    backend="triton",
 )  # fmt: skip
 SCALE = 0.3
 
