@@ -10,10 +10,9 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 SPARSE = "hip:min_context=0,top_k=512,window=256"
 
 
-def test_single_needles(hip, tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
-    pages = [root / "README.md", root / "CONTRIBUTING.md", root / "kernels/README.md"]
-    done = hip("eval", "needle", "--context", "2k", "--kinds", "single", "--n", "3", "-a", SPARSE, "--json", *pages)
+def test_single_needles(hip) -> None:
+    hay = Path(__file__).parents[3] / "LICENSE"  # does not change: three needles say little of a text that does
+    done = hip("eval", "needle", "--context", "2k", "--kinds", "single", "--n", "3", "-a", SPARSE, "--json", hay)
     assert done.code == 0, done.err
     row = json.loads(done.out)["rows"][0]
     assert row["metrics"]["exact"]["n"] == 3
