@@ -14,6 +14,7 @@ from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
 
 NEEDS_ROTARY = "packed positions need keys before rotation: attend through a cache that has a rotary"
+DENSE_HEADS = 4  # key heads whose rows are attended densely at a time: bounds the memory for results
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,6 @@ class Unrotated:
     key: Tensor
     rotary: Rotary
     packed: bool
-
-
-DENSE_HEADS = 4  # key heads whose rows are attended densely at a time: bounds the memory for results
 
 
 def attention(
