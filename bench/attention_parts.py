@@ -21,7 +21,7 @@ COUNT = 256
 
 def main(length: int, top_k: int) -> None:
     query, key, value = make_data("random", length, Shape())
-    config = HipConfig(top_k=top_k, block_q=128, backend="triton")
+    config = HipConfig(top_k=top_k, block_q=128, selector="summary", backend="triton")
     begin = length // 2
     stop = begin + COUNT * config.block_q
     query = query[:, :, :stop]

@@ -59,7 +59,7 @@ def main(text: Path, count: int, name: str | None) -> None:
     model, tokenizer = load(name, attention="sdpa")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    config = HipConfig(top_k=512, min_context=0, backend="triton")
+    config = HipConfig(top_k=512, min_context=0, selector="summary", block_q=64, backend="triton")
     depth = model.config.num_hidden_layers
     count -= count % config.block_q
     rows = []
