@@ -105,7 +105,8 @@ class Subject:
 
     def reading(self, config: HipConfig, capacity: int, attention: SparseAttention | None = None) -> "Reading":
         """An empty context of our own; valid within `attending(spec)`."""
-        cache = HipCache(self.model.config, config, capacity, detach_rotary(self.model, capacity), attention)
+        rotaries = detach_rotary(self.model, capacity, config.packed_from)
+        cache = HipCache(self.model.config, config, capacity, rotaries, attention)
         return Reading(self.model, cache, config)
 
     @torch.inference_mode()
