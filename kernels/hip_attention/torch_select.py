@@ -11,7 +11,8 @@ from hip_attention.geometry import Slab, searchable_blocks
 from hip_attention.summaries import KeySummaries
 
 WORKING_SET = 1 << 21  # bytes gathered at a time
-EXHAUSTIVE = 1 << 24  # logits of an exhaustive search at a time
+# Logits of an exhaustive search at a time: a processor has them in its cache, a GPU wants few launches.
+EXHAUSTIVE_CPU, EXHAUSTIVE_GPU = 1 << 20, 1 << 24
 
 
 def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries | None, key: Tensor | None) -> Tensor:
@@ -137,13 +138,14 @@ def _search_everything(scored: Tensor, count: Tensor, largest: int, config: HipC
     batch, heads, blocks, rows, dim = scored.shape
     block_k = config.block_k
     query = scored.reshape(batch, key.shape[1], -1, dim)  # [B, Hkv, g * n * r, D]
-    together = max(1, EXHAUSTIVE // (query[..., 0].numel() * block_k))
+    logits = EXHAUSTIVE_CPU if key.device.type == "cpu" else EXHAUSTIVE_GPU
+    together = max(1, logits // (query[..., 0].numel() * block_k))
     scores = query.new_empty(batch * heads * blocks, largest)
     for start in range(0, largest, together):
         stop = min(start + together, largest)
         keys = key[:, :, config.sink + start * block_k : config.sink + stop * block_k]
-        best: Tensor = (query @ keys.transpose(2, 3)).unflatten(3, (-1, block_k)).amax(4)
-        scores[:, start:stop] = best.view(-1, rows, stop - start).amax(1)
+        best = (query @ keys.transpose(2, 3)).view(-1, rows, keys.shape[2]).amax(1)
+        scores[:, start:stop] = best.unflatten(1, (-1, block_k)).amax(2)
     scores.masked_fill_(torch.arange(largest, device=key.device) >= count, -math.inf)
     return scores.topk(config.selected_blocks, 1, sorted=False).indices
 
