@@ -7,21 +7,9 @@ import torch
 from hip_attention import reference
 from hip_attention.buffer import Buffer
 from hip_attention.cache import LayerCache, make_layers
-from hip_attention.config import HipConfig
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
-
-SMALL = HipConfig(
-    selector="summary",
-    top_k=32,
-    block_q=8,
-    block_k=4,
-    sink=8,
-    window=16,
-    query_stride=1,
-    min_context=0,
-    refresh_interval=3,
-)
+from small_config import SMALL
 
 
 def tensors(length, heads=4, heads_k=2, dim=16):

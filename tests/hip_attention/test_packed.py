@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import small_config
 import torch
 from hip_attention import HipConfig, reference
 from hip_attention.attention import attention
@@ -11,18 +12,7 @@ from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache, detach_rotary
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-SMALL = HipConfig(
-    selector="summary",
-    top_k=32,
-    block_q=8,
-    block_k=4,
-    sink=8,
-    window=16,
-    query_stride=1,
-    min_context=0,
-    refresh_interval=3,
-    packed_from=70,
-)
+SMALL = replace(small_config.SMALL, packed_from=70)
 CONFIGS = [
     pytest.param(SMALL, id="plain"),
     pytest.param(replace(SMALL, packed_from=0), id="from-the-start"),

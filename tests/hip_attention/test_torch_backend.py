@@ -12,8 +12,7 @@ from hip_attention.config import HipConfig, Selector
 from hip_attention.geometry import slabs, sparse_start
 from hip_attention.summaries import KeySummaries
 from hip_attention.torch_select import select
-
-SMALL = HipConfig(selector="summary", top_k=32, block_q=8, block_k=4, sink=8, window=16, query_stride=1, min_context=0)
+from small_config import SMALL
 
 
 def tensors(batch=1, heads=4, heads_k=2, length_q=100, length_k=100, dim=16, seed=0):

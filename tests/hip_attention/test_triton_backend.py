@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import small_config
 import torch
 import torch.nn.functional as F
 from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
@@ -19,17 +20,7 @@ from hip_attention.triton_summaries import TreeSummaries
 
 pytestmark = NEEDS_DEVICE
 
-SMALL = HipConfig(
-    selector="summary",
-    top_k=32,
-    block_q=16,
-    block_k=4,
-    sink=8,
-    window=16,
-    query_stride=1,
-    min_context=0,
-    backend="triton",
-)
+SMALL = replace(small_config.SMALL, block_q=16, backend="triton")
 SHAPES = [
     pytest.param(dict(length_q=130, length_k=130), id="one-shot"),
     pytest.param(dict(length_q=23, length_k=150, heads=3, heads_k=1), id="chunk-misaligned"),

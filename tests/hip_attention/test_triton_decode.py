@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import small_config
 import torch
 from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
@@ -10,23 +11,11 @@ pytest.importorskip("triton")
 
 from hip_attention import reference
 from hip_attention.cache import LayerCache
-from hip_attention.config import HipConfig
 from hip_attention.rotary import Rotary
 
 pytestmark = NEEDS_DEVICE
 
-SMALL = HipConfig(
-    selector="summary",
-    top_k=32,
-    block_q=8,
-    block_k=4,
-    sink=8,
-    window=16,
-    query_stride=1,
-    min_context=0,
-    refresh_interval=3,
-    backend="triton",
-)
+SMALL = replace(small_config.SMALL, backend="triton")
 
 
 def tensors(length, heads=4, heads_k=2, dim=16):
