@@ -27,7 +27,7 @@ def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries
 
 def _part_size(query: Tensor, config: HipConfig) -> int:
     """Query blocks at a time, so that the gathered candidates stay in the processor's cache."""
-    candidates = 2 * config.kept_nodes * (config.block_k if config.reads_keys else 1)
+    candidates = 2 * config.kept_nodes * (1 if config.uses_summaries else config.block_k)
     gathered = query.shape[0] * query.shape[1] * candidates * query.shape[3] * query.element_size()
     return max(1, WORKING_SET // gathered)
 
@@ -127,10 +127,14 @@ def _leaf_scores(query: Tensor, nodes: Tensor, key: Tensor, config: HipConfig, h
     pair = torch.arange(nodes.shape[0], device=nodes.device) // blocks  # b * Hq + h
     block = (nodes + config.sink // block_k).clamp(max=per_head - 1)
     row = (pair * heads_k // heads * per_head)[:, None] + block
-    keys = key.reshape(-1, block_k * dim).index_select(0, row.flatten()).view(nodes.shape[0], -1, dim)
-    logits: Tensor = (query @ keys.transpose(1, 2)).amax(1)
-    best: Tensor = logits.unflatten(1, (-1, block_k)).amax(2)
-    return best
+    key_blocks = key.reshape(-1, block_k * dim)
+    scores = query.new_empty(nodes.shape)
+    together = max(1, WORKING_SET // (nodes.shape[1] * block_k * dim * key.element_size()))
+    for start in range(0, nodes.shape[0], together):
+        part = slice(start, start + together)
+        keys = key_blocks.index_select(0, row[part].flatten()).view(row[part].shape[0], -1, dim)
+        scores[part] = (query[part] @ keys.transpose(1, 2)).amax(1).unflatten(1, (-1, block_k)).amax(2)
+    return scores
 
 
 def _search_everything(scored: Tensor, count: Tensor, largest: int, config: HipConfig, key: Tensor) -> Tensor:
