@@ -21,8 +21,8 @@ from hipcli.evaluation.store import Record
 
 def spec_of(settings: dict) -> Spec:
     """The Spec that made a record; `text` names it by what is not as usual."""
-    fields = {name: value for name, value in settings.items() if name in asdict(HipConfig())}
     usual = asdict(HipConfig())
+    fields = {name: settings[name] for name in usual}
     changed = [f"{name}={value}" for name, value in fields.items() if value != usual[name]]
     method, yarn = settings["method"], settings["yarn"]
     changed = [f"factor={yarn:g}"] if yarn else [] if fields["backend"] == "dense" else changed

@@ -1,20 +1,12 @@
 """What tests of the engine run on: a small random model, settings that make it sparse, and some tokens."""
 
+from dataclasses import replace
+
+import small_config
 import torch
-from hip_attention import HipConfig
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-SPARSE = HipConfig(
-    top_k=32,
-    block_q=8,
-    block_k=4,
-    sink=8,
-    window=16,
-    min_context=0,
-    dense_layers=1,
-    refresh_interval=3,
-    question="sparse",
-)
+SPARSE = replace(small_config.SPARSE, question="sparse")
 DOCUMENT = [(7 * i * i + 3 * i) % 256 for i in range(300)]
 QUESTION = [72, 101, 108, 108, 111]
 

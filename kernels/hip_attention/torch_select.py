@@ -62,7 +62,7 @@ def _search_summary(
     The first level that has to be searched holds at most twice the budget of nodes, the same ones for every query
     block: one dense product. Below it each query block gathers the children of the nodes it kept.
     """
-    batch, heads, blocks, rows, dim = scored.shape
+    batch, _, _, rows, dim = scored.shape
     budget = config.selected_blocks
     level = max(0, math.ceil(math.log2(largest / config.kept_nodes)) - 1)
     query = scored.reshape(-1, rows, dim)  # [N, r, D]
@@ -73,7 +73,7 @@ def _search_summary(
         spread = math.sqrt(2 * math.log(max(config.block_k << level, 2)))
         if level == 0 and config.exact_leaves:
             assert key is not None
-            scores = _leaf_scores(query, nodes, key, config, heads, blocks)
+            scores = _leaf_scores(query, nodes, key, config)
         elif nodes.stride(0) == 0:
             present = min(nodes.shape[1], mean.length)
             scores = query.new_full(nodes.shape, math.inf)
@@ -84,7 +84,7 @@ def _search_summary(
                 logits += (grouped.square() @ variance.data[:, :, :present].transpose(2, 3)).sqrt_().mul_(spread)
                 scores[:, :present] = logits.view(-1, rows, present).amax(1)
         else:
-            scores = _node_scores(query, squared, nodes, mean, variance, spread, heads, blocks)
+            scores = _node_scores(query, squared, nodes, mean, variance, spread)
         begin = nodes << level
         scores.masked_fill_(begin + (1 << level) > count, math.inf)
         scores.masked_fill_(begin >= count, -math.inf)
@@ -97,20 +97,18 @@ def _search_summary(
         nodes = torch.stack((2 * nodes, 2 * nodes + 1), 2).flatten(1)
 
 
+def _first_rows(pairs: int, stored: Tensor, per_head: int) -> Tensor:
+    """Where the rows of each pair's key head begin, [N, 1], where every head of stored [B, Hkv, ...] has `per_head`."""
+    heads = stored.shape[0] * stored.shape[1]
+    return (torch.arange(pairs, device=stored.device) * heads // pairs * per_head)[:, None]
+
+
 def _node_scores(
-    query: Tensor,
-    squared: Tensor,
-    nodes: Tensor,
-    mean: Buffer,
-    variance: Buffer,
-    spread: float,
-    heads: int,
-    blocks: int,
+    query: Tensor, squared: Tensor, nodes: Tensor, mean: Buffer, variance: Buffer, spread: float
 ) -> Tensor:
     """Score nodes [N, M] for query and squared [N, r, D]: each pair gathers the statistics of its own nodes."""
-    heads_k, capacity, dim = mean.data.shape[1:]
-    pair = torch.arange(nodes.shape[0], device=nodes.device) // blocks  # b * Hq + h
-    row = (pair * heads_k // heads * capacity)[:, None] + nodes.clamp(max=mean.length - 1)
+    capacity, dim = mean.data.shape[2:]
+    row = _first_rows(nodes.shape[0], mean.data, capacity) + nodes.clamp(max=mean.length - 1)
     means, variances = (
         buffer.data.view(-1, dim).index_select(0, row.flatten()).view(*nodes.shape, dim) for buffer in (mean, variance)
     )
@@ -119,14 +117,12 @@ def _node_scores(
     return logits.amax(1)
 
 
-def _leaf_scores(query: Tensor, nodes: Tensor, key: Tensor, config: HipConfig, heads: int, blocks: int) -> Tensor:
+def _leaf_scores(query: Tensor, nodes: Tensor, key: Tensor, config: HipConfig) -> Tensor:
     """Largest logit of every key block in nodes [N, M], counted from the end of the sink, for query [N, r, D]."""
-    heads_k, capacity, dim = key.shape[1:]
+    capacity, dim = key.shape[2:]
     block_k = config.block_k
     per_head = capacity // block_k
-    pair = torch.arange(nodes.shape[0], device=nodes.device) // blocks  # b * Hq + h
-    block = (nodes + config.sink // block_k).clamp(max=per_head - 1)
-    row = (pair * heads_k // heads * per_head)[:, None] + block
+    row = _first_rows(nodes.shape[0], key, per_head) + (nodes + config.sink // block_k).clamp(max=per_head - 1)
     key_blocks = key.reshape(-1, block_k * dim)
     scores = query.new_empty(nodes.shape)
     together = max(1, WORKING_SET // (nodes.shape[1] * block_k * dim * key.element_size()))
@@ -156,12 +152,12 @@ def _search_everything(scored: Tensor, count: Tensor, largest: int, config: HipC
 
 def _search_representative(query: Tensor, count: Tensor, config: HipConfig, key: Tensor) -> Tensor:
     """Best blocks [N, selected_blocks], counted from the end of the sink, for query [N, r, D]."""
-    batch, heads_k, capacity, dim = key.shape
+    capacity, dim = key.shape[2:]
     budget, block_k = config.selected_blocks, config.block_k
     key_blocks = key.reshape(-1, block_k * dim)
     per_head = capacity // block_k
     pairs = query.shape[0]
-    head = torch.arange(pairs, device=query.device) * batch * heads_k // pairs * per_head  # rows of its KV head
+    head = _first_rows(pairs, key, per_head)
     edge = torch.arange(budget + 1, device=query.device) * count // budget
     start, size = edge[:, :-1], edge.diff(dim=1)
     while int(size.max()) > 1:
@@ -170,7 +166,7 @@ def _search_representative(query: Tensor, count: Tensor, config: HipConfig, key:
         size = torch.cat((first, size - first), 1)
         block = start if config.selector == "representative-first" else start + size // 2
         block = (block + config.sink // block_k).clamp(max=per_head - 1)
-        keys = key_blocks.index_select(0, (head[:, None] + block).flatten()).view(pairs, -1, dim)
+        keys = key_blocks.index_select(0, (head + block).flatten()).view(pairs, -1, dim)
         scores = (query @ keys.transpose(1, 2)).amax(1).unflatten(1, (-1, block_k)).amax(2)
         scores.masked_fill_(size == 0, -math.inf)
         best = scores.topk(budget, 1, sorted=False).indices

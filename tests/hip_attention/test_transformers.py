@@ -6,6 +6,7 @@ import pytest
 import torch
 from hip_attention import HipConfig
 from hip_attention.transformers import HipCache, attach_rotary, check_supported, count_calls, detach_rotary
+from small_config import SPARSE
 from transformers import (
     AutoModelForCausalLM,
     DeepseekV3Config,
@@ -28,7 +29,6 @@ SIZES = dict(
     num_key_value_heads=2,
     max_position_embeddings=1024,
 )
-SPARSE = HipConfig(top_k=32, block_q=8, block_k=4, sink=8, window=16, min_context=0, dense_layers=1, refresh_interval=3)
 EVERYTHING = HipConfig(top_k=1024, block_q=8, block_k=4, sink=8, window=16, min_context=0, dense_layers=0)
 SLIDING_THEN_FULL = ["sliding_attention", "full_attention", "sliding_attention"]
 FAMILIES = {
