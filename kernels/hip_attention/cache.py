@@ -162,7 +162,7 @@ class LayerCache:
     def _decode(self, query: Tensor, scale: float, packed: bool) -> Tensor:
         if packed != self._packed:
             self._packed = packed
-            self._steps = 0
+            self.working_set, self._steps = None, 0
         age = self._steps % self.config.refresh_interval
         self._steps += 1
         if age == 0:
@@ -171,7 +171,7 @@ class LayerCache:
             return self._decode_with_triton(query, scale, age, packed)
         last = self.length - 1
         if self.working_set is None:
-            self.working_set = WorkingSet(self.config)
+            self.working_set = WorkingSet(self.config, packed)
         if age == 0:
             blocks = None
             if self.config.top_k:
@@ -180,7 +180,7 @@ class LayerCache:
                 assert isinstance(self.summaries, KeySummaries)
                 searched = self._search_query(query)
                 blocks = select(searched, Slab(0, last, 1, 1), config, self.summaries, key)[:, :, 0]
-            self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1], packed)
+            self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1])
         else:
             place = self.working_set.length if packed else last
             self.working_set.append(self._turned(self.keys.tokens[:, :, last:], place), self.values.tokens[:, :, last:])
@@ -193,7 +193,8 @@ class LayerCache:
         batch, heads = query.shape[:2]
         values = self.values.data
         if self.decode_state is None:
-            self.decode_state = DecodeState(self.config, batch, heads, values.shape[3], query.device)
+            heads_k, dim_v = values.shape[1], values.shape[3]
+            self.decode_state = DecodeState(self.config, batch, heads, heads_k, dim_v, query.device)
         state = self.decode_state
         state.length.fill_(self.length)
         if age == 0:

@@ -20,7 +20,8 @@ class HipConfig:
     refresh_interval: decode steps that reuse one mask.
     dense_layers: number of first layers that attend to everything, before `packed_from`.
     selector: "summary" scores a tree node by the mean and variance of its keys; "summary-exact" does so too, keeps
-        twice as many nodes, and scores the key blocks at the end by their largest logit, in prefill (see `of_decode`);
+        twice as many nodes, and lets rows vote for the key blocks at the end: each gives a block the softmax, over all
+        of them, of its largest logit (scaled by head_dim^-0.5), and the sums count, in prefill (see `of_decode`);
         "representative" scores a node by its centre key block (HiP, arXiv 2406.09827 v2), "representative-first" by
         its first one (v1); "exhaustive" scores every key block by its largest logit, in quadratic time (PyTorch only).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
@@ -41,7 +42,7 @@ class HipConfig:
     block_k: int = 16
     sink: int = 64
     window: int = 512
-    refresh_interval: int = 8
+    refresh_interval: int = 4
     dense_layers: int = 3
     selector: Selector = "summary-exact"
     query_stride: int = 4

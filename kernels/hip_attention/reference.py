@@ -78,16 +78,21 @@ def search_summary(query: Tensor, key: Tensor, low: int, high: int, config: HipC
     query [rows, D], key [Tk, D]. Node i of level l holds the 2^l blocks from low + i * 2^l on. Its score is the
     largest logit a row expects among its n keys if they were Gaussian with their mean m and variance s2:
     q.m + sqrt(2 ln n) * sqrt(q^2 . s2), maximised over the rows. A node that reaches past `high` has no statistic
-    that is free of later keys; it is kept until its children are inside. With exact leaves twice as many nodes are kept
-    of every level but the last, where a block's score is the largest logit of its keys.
+    that is free of later keys; it is kept until its children are inside.
+
+    With exact leaves twice as many nodes are kept of every level but the last, where rows vote for the blocks: a row
+    gives each the softmax, over all of them, of the largest logit of its keys (scaled by D^-0.5, whatever scale
+    attention has), and a block's score is the sum of what it is given. Rows differ in the size of their logits: of a
+    maximum over rows, one row could take the whole budget.
     """
     count, budget = high - low, config.selected_blocks
+    scale = query.shape[1] ** -0.5
     level = max(1, math.ceil(math.log2(count / config.kept_nodes)))
     nodes = list(range(math.ceil(count / 2**level)))
     while level > 0:
         level -= 1
         children = [child for node in nodes for child in (2 * node, 2 * node + 1) if child << level < count]
-        scores = []
+        scores, largest = [], []
         for child in children:
             begin = (low + (child << level)) * config.block_k
             size = config.block_k << level
@@ -96,11 +101,13 @@ def search_summary(query: Tensor, key: Tensor, low: int, high: int, config: HipC
                 continue
             keys = key[begin : begin + size]
             if level == 0 and config.exact_leaves:
-                scores.append((query @ keys.T).max().item())
+                largest.append((query @ keys.T).amax(1))
                 continue
             mean, variance = keys.mean(0), keys.var(0, unbiased=False)
             spread = math.sqrt(2 * math.log(max(size, 2))) * (query**2 @ variance).sqrt()
             scores.append((query @ mean + spread).max().item())
+        if largest:
+            scores = (torch.stack(largest, 1) * scale).softmax(1).sum(0).tolist()
         kept = config.kept_nodes if level else budget
         best = torch.tensor(scores).topk(min(kept, len(children))).indices.tolist()
         nodes = sorted(children[i] for i in best)
@@ -196,9 +203,9 @@ def attend(
 
     query [B, Hq, Tq, D], key and value [B, Hkv, Tk, D], blocks as `select` returns them. `age` is the number of decode
     steps since the blocks were selected, None in prefill: the window still begins where it began then, so that no key
-    is lost. Query blocks that end before min_context attend to all keys, unless they are packed. With `rotate`, query
-    and key come before rotation, and are rotated to their true or packed positions. Returns [B, Hq, Tq, D] in the
-    query's dtype.
+    is lost. In decode at true positions all query heads of a key head see what any of them selected. Query blocks that
+    end before min_context attend to all keys, unless they are packed. With `rotate`, query and key come before
+    rotation, and are rotated to their true or packed positions. Returns [B, Hq, Tq, D] in the query's dtype.
     """
     batch, heads_q, length_q, _ = query.shape
     heads_k, length_k = key.shape[1:3]
@@ -211,13 +218,16 @@ def attend(
             for b in range(batch):
                 for h in range(heads_q):
                     places = torch.arange(length_k)
+                    hk = h * heads_k // heads_q
+                    seen = blocks[b, h, i]
+                    if age is not None and not packed:
+                        seen = blocks[b, :, i].unflatten(0, (heads_k, -1))[hk].flatten()
                     if last < config.min_context and not packed:
                         mask = torch.arange(length_k) <= position
                     else:
-                        mask = visible(blocks[b, h, i], position, length_k, config.window + (age or 0), config)
+                        mask = visible(seen, position, length_k, config.window + (age or 0), config)
                     if packed:
-                        places = packed_positions(position, blocks[b, h, i], length_k, config, age)
-                    hk = h * heads_k // heads_q
+                        places = packed_positions(position, seen, length_k, config, age)
                     q, k = query[b, h, row], key[b, hk, mask]
                     if rotate is not None:
                         q, k = rotate(q[None], places[position : position + 1])[0], rotate(k, places[mask])

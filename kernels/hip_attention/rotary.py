@@ -62,7 +62,8 @@ class Rotary:
         return self._halves
 
     def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
-        return torch.mul(x, cosine, out=out).add_(self._turned(x).mul_(sine))
+        turned = self._turned(x).mul_(sine)  # before `out`, which may be x itself, is written
+        return torch.mul(x, cosine, out=out).add_(turned)
 
     def _turned(self, x: Tensor) -> Tensor:
         """(-second half, first half) of x [B, H, T, D]."""

@@ -73,7 +73,7 @@ def _search_summary(
         spread = math.sqrt(2 * math.log(max(config.block_k << level, 2)))
         if level == 0 and config.exact_leaves:
             assert key is not None
-            scores = _leaf_scores(query, nodes, key, config)
+            scores = _leaf_scores(query, nodes, count, key, config)
         elif nodes.stride(0) == 0:
             present = min(nodes.shape[1], mean.length)
             scores = query.new_full(nodes.shape, math.inf)
@@ -117,20 +117,38 @@ def _node_scores(
     return logits.amax(1)
 
 
-def _leaf_scores(query: Tensor, nodes: Tensor, key: Tensor, config: HipConfig) -> Tensor:
-    """Largest logit of every key block in nodes [N, M], counted from the end of the sink, for query [N, r, D]."""
+def _leaf_scores(query: Tensor, nodes: Tensor, count: Tensor, key: Tensor, config: HipConfig) -> Tensor:
+    """Votes of the rows of query [N, r, D] for the key blocks in nodes [N, M], counted from the end of the sink.
+
+    Each row gives shares that sum to one: the softmax of the largest logits of the blocks that are below count [N, 1].
+    Returns float32 [N, M].
+    """
     capacity, dim = key.shape[2:]
     block_k = config.block_k
     per_head = capacity // block_k
     row = _first_rows(nodes.shape[0], key, per_head) + (nodes + config.sink // block_k).clamp(max=per_head - 1)
     key_blocks = key.reshape(-1, block_k * dim)
-    scores = query.new_empty(nodes.shape)
+    scores = query.new_empty(nodes.shape, dtype=torch.float32)
+    beyond = (nodes >= count)[:, :, None]
     together = max(1, WORKING_SET // (nodes.shape[1] * block_k * dim * key.element_size()))
     for start in range(0, nodes.shape[0], together):
         part = slice(start, start + together)
         keys = key_blocks.index_select(0, row[part].flatten()).view(row[part].shape[0], -1, dim)
-        scores[part] = (query[part] @ keys.transpose(1, 2)).amax(1).unflatten(1, (-1, block_k)).amax(2)
+        best = _largest(keys @ query[part].transpose(1, 2), block_k).float().mul_(dim**-0.5)
+        scores[part] = best.masked_fill_(beyond[part], -math.inf).softmax(1).sum(2)
     return scores
+
+
+def _largest(logits: Tensor, block_k: int) -> Tensor:
+    """Largest logits [n, M, r] of M key blocks, for logits [n, M * block_k, r].
+
+    Half a key block is compared with the other half, which is a long vector where one key's rows are a short one.
+    """
+    best: Tensor = logits.unflatten(1, (-1, block_k))
+    while best.shape[2] > 1:
+        half = (best.shape[2] + 1) // 2
+        best = torch.maximum(best[:, :, :half], best[:, :, -half:])
+    return best.squeeze(2)
 
 
 def _search_everything(scored: Tensor, count: Tensor, largest: int, config: HipConfig, key: Tensor) -> Tensor:

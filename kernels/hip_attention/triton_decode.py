@@ -13,12 +13,13 @@ from torch import Tensor
 
 from hip_attention.backend import Summaries
 from hip_attention.config import HipConfig
-from hip_attention.triton_common import searchable, spread_factor
+from hip_attention.triton_common import precision, searchable, spread_factor
 from hip_attention.triton_ranking import RANKED_SLOTS, keep_best, pack
 from hip_attention.triton_representative import search_one
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
 CHUNK = 64  # keys a program attends to
+MERGED = 4096  # numbers a program merges: 32 registers of each of its threads
 
 
 class DecodeState:
@@ -26,17 +27,24 @@ class DecodeState:
 
     length: int32 [1], number of keys, the newest token's among them; the caller keeps it. refreshed: int32 [1], the
     length when blocks were selected. blocks: int32 [B, Hq, K], ascending. config: `config.of_decode`.
+
+    Decode is bound by the memory it reads. At true positions the query heads of a key head therefore attend together,
+    to all that any of them selected. At packed positions, where a key stands depends on what a head selected, and each
+    attends by itself.
     """
 
-    def __init__(self, config: HipConfig, batch: int, heads: int, dim_v: int, device: torch.device) -> None:
+    def __init__(
+        self, config: HipConfig, batch: int, heads: int, heads_k: int, dim_v: int, device: torch.device
+    ) -> None:
         self.config = config.of_decode
         self.length = torch.zeros(1, dtype=torch.int32, device=device)
         self.refreshed = torch.zeros(1, dtype=torch.int32, device=device)
         self.blocks = torch.zeros(batch, heads, config.selected_blocks, dtype=torch.int32, device=device)
-        recent = config.sink + config.window + config.refresh_interval - 1
-        splits = triton.cdiv(config.top_k, CHUNK) + triton.cdiv(recent, CHUNK)
-        self._totals = torch.zeros(batch, heads, splits, dim_v, dtype=torch.float32, device=device)
-        self._norms = torch.zeros(batch, heads, splits, 2, dtype=torch.float32, device=device)
+        self._group = heads // heads_k
+        self._shared = torch.empty_like(self.blocks)
+        rows = batch * heads * self._splits(self._group)
+        self._totals = torch.empty(rows, dim_v, dtype=torch.float32, device=device)
+        self._norms = torch.empty(rows, 2, dtype=torch.float32, device=device)
 
     def refresh(self, query: Tensor, summaries: Summaries | None, key: Tensor | None) -> None:
         """Select blocks for query [B, Hq, 1, D], the newest token; arguments as those of `triton_select.select`."""
@@ -50,6 +58,18 @@ class DecodeState:
             else:
                 assert key is not None
                 search_one(query, key, self.length, self.config, self.blocks)
+        self.share()
+
+    def share(self) -> None:
+        """Find out which of `blocks` an earlier head of a group has selected too; whoever changes them calls this."""
+        batch, heads, selected = self.blocks.shape
+        if not selected:
+            return
+        with torch.cuda.device_of(self.blocks):
+            _share[(heads, batch)](
+                self.blocks, self._shared,
+                GROUP=self._group, SELECTED=selected, SLOTS=triton.next_power_of_2(selected), num_warps=4,
+            )  # fmt: skip
 
     def attend(
         self,
@@ -68,23 +88,37 @@ class DecodeState:
         selected blocks and window. The query arrives rotated.
         """
         config = self.config
-        batch, heads, splits, dim_v = self._totals.shape
-        dim = query.shape[3]
+        batch, heads, _, dim = query.shape
+        dim_v = value.shape[3]
+        members = 1 if packed else self._group
+        splits = self._splits(members)
+        part = dim if tables is None else dim // 2
+        row_bytes = triton.next_power_of_2(max(dim, dim_v)) * query.element_size()
         cosine, sine = tables if tables is not None else (query, query)
         with torch.cuda.device_of(query):
-            _attend_split[(splits, heads, batch)](
-                query, key, value, self.blocks, self._totals, self._norms, self.length, self.refreshed, cosine, sine,
-                scale * 1.4426950408889634, *query.stride()[:2], *key.stride()[:3], *value.stride()[:3],
-                GROUP=heads // key.shape[1], SELECTED=config.selected_blocks, BLOCK_K=config.block_k, SINK=config.sink,
-                WINDOW=config.window, SPLITS=splits, CHUNK=CHUNK, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
-                SIZE_V=dim_v, WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, PACKED=packed,
-                num_warps=2,
+            _attend_split[(splits, heads // members, batch)](
+                query, key, value, self.blocks if packed else self._shared, self._totals, self._norms, self.length,
+                self.refreshed, cosine, sine, scale * 1.4426950408889634,
+                *query.stride()[:2], *key.stride()[:3], *value.stride()[:3],
+                GROUP=self._group, MEMBERS=members, ROWS=max(16, triton.next_power_of_2(members)),
+                GATHERED=members * config.top_k, BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window,
+                SPLITS=splits, CHUNK=CHUNK, SIZE=part, WIDTH=max(16, triton.next_power_of_2(part)), SIZE_V=dim_v,
+                WIDTH_V=max(16, triton.next_power_of_2(dim_v)), ROTATE=tables is not None, PACKED=packed,
+                PRECISION=precision(query), num_warps=4 if row_bytes <= 256 else 8,
             )  # fmt: skip
-            _merge_splits[(heads, batch)](
+            slots = triton.next_power_of_2(splits)
+            width = min(triton.next_power_of_2(dim_v), max(1, MERGED // slots))
+            _merge_splits[(triton.cdiv(dim_v, width), heads, batch)](
                 self._totals, self._norms, output, *output.stride()[:2],
-                SPLITS=splits, SLOTS=triton.next_power_of_2(splits), SIZE_V=dim_v,
-                WIDTH_V=triton.next_power_of_2(dim_v), num_warps=1,
+                SPLITS=splits, SLOTS=slots, SIZE_V=dim_v, WIDTH_V=width, num_warps=4,
             )  # fmt: skip
+
+    def _splits(self, members: int) -> int:
+        """Number of programs that `members` heads divide their keys among: selected ones, then sink and window."""
+        config = self.config
+        recent = config.sink + config.window + config.refresh_interval - 1
+        splits: int = triton.cdiv(members * config.top_k, CHUNK) + triton.cdiv(recent, CHUNK)
+        return splits
 
 
 def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chosen: Tensor) -> None:
@@ -135,18 +169,38 @@ def _descend(
 
 
 @triton.jit
+def _share(chosen, shared, GROUP: tl.constexpr, SELECTED: tl.constexpr, SLOTS: tl.constexpr):
+    """Copy what a head selected, with -1 for each block that an earlier head of its group selected too."""
+    head, batch = tl.program_id(0), tl.program_id(1)
+    own = (batch * tl.num_programs(0) + head) * SELECTED
+    slot = tl.arange(0, SLOTS)
+    block = tl.load(chosen + own + slot, mask=slot < SELECTED, other=-1)
+    earlier = head % GROUP * SELECTED
+    repeated = tl.zeros([SLOTS], tl.int32)
+    for start in range(0, earlier, 32):
+        i = start + tl.arange(0, 32)
+        other = tl.load(chosen + own - earlier + i, mask=i < earlier, other=-1)
+        repeated |= tl.max((block[:, None] == other[None, :]).to(tl.int32), 1)
+    tl.store(shared + own + slot, tl.where(repeated > 0, -1, block), mask=slot < SELECTED)
+
+
+@triton.jit
 def _attend_split(
     query, key, value, chosen, totals, norms, length, refreshed, cosine, sine, scale,
     sqb, sqh, skb, skh, skt, svb, svh, svt,
-    GROUP: tl.constexpr, SELECTED: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr,
-    SPLITS: tl.constexpr, CHUNK: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, SIZE_V: tl.constexpr,
-    WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr,
+    GROUP: tl.constexpr, MEMBERS: tl.constexpr, ROWS: tl.constexpr, GATHERED: tl.constexpr, BLOCK_K: tl.constexpr,
+    SINK: tl.constexpr, WINDOW: tl.constexpr, SPLITS: tl.constexpr, CHUNK: tl.constexpr, SIZE: tl.constexpr,
+    WIDTH: tl.constexpr, SIZE_V: tl.constexpr, WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Attend to CHUNK keys: of the selected blocks, or of sink and window, which then has grown since the refresh."""
-    split, head, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
-    GATHERED: tl.constexpr = SELECTED * BLOCK_K
+    """MEMBERS heads of a group attend to CHUNK keys: of all blocks they selected, which are GATHERED keys one list
+    after the other, or of sink and window, which then has grown since the refresh.
+
+    If ROTATE, SIZE is that of half a key.
+    """
+    split, members, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
+    SELECTED: tl.constexpr = GATHERED // BLOCK_K
     CHUNKS: tl.constexpr = (GATHERED + CHUNK - 1) // CHUNK
-    pair = batch * tl.num_programs(1) + head
     newest = tl.load(length)
     oldest = tl.load(refreshed) - WINDOW
     n = tl.arange(0, CHUNK)
@@ -156,46 +210,53 @@ def _attend_split(
     seen = (token >= 0) & (token < newest)
     if GATHERED > 0:
         slot = u // BLOCK_K
-        block = tl.load(chosen + pair * SELECTED + slot, mask=slot < SELECTED, other=0)
+        lists = chosen + (batch * tl.num_programs(1) + members) * SELECTED
+        block = tl.load(lists + slot, mask=slot < SELECTED, other=-1)
         gathered = block * BLOCK_K + u % BLOCK_K
-        seen = tl.where(split < CHUNKS, (u < GATHERED) & (gathered < oldest), seen)
+        seen = tl.where(split < CHUNKS, (block >= 0) & (gathered < oldest), seen)
         token = tl.where(split < CHUNKS, gathered, token)
     place = token
     if PACKED:
         place = tl.where(split < CHUNKS, SINK + u, tl.where(w < SINK, w, GATHERED + w))
-    token = token.to(tl.int64)
-    key += batch * skb + head // GROUP * skh
-    value += batch * svb + head // GROUP * svh
-    query += batch * sqb + head * sqh
-    if ROTATE:
-        HALF: tl.constexpr = SIZE // 2
-        dim = tl.arange(0, WIDTH // 2)
-        inside = dim < HALF
-        here = seen[:, None] & inside[None, :]
-        first = tl.load(query + dim, mask=inside, other=0.0).to(tl.float32)[None, :]
-        second = tl.load(query + HALF + dim, mask=inside, other=0.0).to(tl.float32)[None, :]
-        cos = tl.load(cosine + place[:, None] * HALF + dim[None, :], mask=here, other=0.0).to(tl.float32)
-        sin = tl.load(sine + place[:, None] * HALF + dim[None, :], mask=here, other=0.0).to(tl.float32)
-        at = key + token[:, None] * skt + dim[None, :]
-        # Turning the query back by the key's angle equals turning the key.
-        logits = tl.sum(tl.load(at, mask=here, other=0.0).to(tl.float32) * (first * cos + second * sin), 1)
-        logits += tl.sum(tl.load(at + HALF, mask=here, other=0.0).to(tl.float32) * (second * cos - first * sin), 1)
-    else:
-        dim = tl.arange(0, WIDTH)
-        inside = dim < SIZE
-        q = tl.load(query + dim, mask=inside, other=0.0).to(tl.float32)[None, :]
-        k = tl.load(key + token[:, None] * skt + dim[None, :], mask=seen[:, None] & inside[None, :], other=0.0)
-        logits = tl.sum(k.to(tl.float32) * q, 1)
+    token = token.to(tl.int64)[:, None]
+    row = tl.arange(0, ROWS)
+    present = (row < MEMBERS)[:, None]
+    head = members * MEMBERS + row
+    dim = tl.arange(0, WIDTH)
+    inside = (dim < SIZE)[None, :]
+    here = seen[:, None] & inside
+    queries = query + batch * sqb + head[:, None] * sqh + dim[None, :]
+    keys = key + batch * skb + members * MEMBERS // GROUP * skh + token * skt + dim[None, :]
+    q = tl.load(queries, mask=present & inside, other=0.0)
+    k = tl.load(keys, mask=here, other=0.0)
     dim_v = tl.arange(0, WIDTH_V)
-    inside_v = dim_v < SIZE_V
-    v = tl.load(value + token[:, None] * svt + dim_v[None, :], mask=seen[:, None] & inside_v[None, :], other=0.0)
-    logits = tl.where(seen, logits * scale, float("-inf"))
-    peak = tl.maximum(tl.max(logits, 0), -1.0e30)
-    p = tl.math.exp2(logits - peak)
-    place = pair * SPLITS + split
-    tl.store(totals + place * SIZE_V + dim_v, tl.sum(v.to(tl.float32) * p[:, None], 0), mask=inside_v)
-    tl.store(norms + 2 * place, peak)
-    tl.store(norms + 2 * place + 1, tl.sum(p, 0))
+    inside_v = (dim_v < SIZE_V)[None, :]
+    values = value + batch * svb + members * MEMBERS // GROUP * svh + token * svt + dim_v[None, :]
+    visible = seen[:, None] & inside_v
+    if PRECISION != "ieee":  # both loads under way at once, but float32 needs the shared memory of keys for values
+        v = tl.load(values, mask=visible, other=0.0)
+    if ROTATE:
+        other_q = tl.load(queries + SIZE, mask=present & inside, other=0.0)
+        other_k = tl.load(keys + SIZE, mask=here, other=0.0)
+        angle = place[:, None] * SIZE + dim[None, :]
+        cos = tl.load(cosine + angle, mask=here, other=0.0).to(tl.float32)
+        sin = tl.load(sine + angle, mask=here, other=0.0).to(tl.float32)
+        first = (k * cos - other_k * sin).to(q.dtype)
+        second = (other_k * cos + k * sin).to(q.dtype)
+        logits = tl.dot(q, tl.trans(first), input_precision=PRECISION)
+        logits = tl.dot(other_q, tl.trans(second), logits, input_precision=PRECISION)
+    else:
+        logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+    logits = tl.where(seen[None, :], logits * scale, float("-inf"))
+    peak = tl.maximum(tl.max(logits, 1), -1.0e30)
+    p = tl.math.exp2(logits - peak[:, None])
+    if PRECISION == "ieee":
+        v = tl.load(values, mask=visible, other=0.0)
+    total = tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
+    at = (batch * tl.num_programs(1) * MEMBERS + head) * SPLITS + split
+    tl.store(totals + at[:, None] * SIZE_V + dim_v[None, :], total, mask=present & inside_v)
+    tl.store(norms + 2 * at, peak, mask=row < MEMBERS)
+    tl.store(norms + 2 * at + 1, tl.sum(p, 1), mask=row < MEMBERS)
 
 
 @triton.jit
@@ -203,10 +264,11 @@ def _merge_splits(
     totals, norms, output, sob, soh,
     SPLITS: tl.constexpr, SLOTS: tl.constexpr, SIZE_V: tl.constexpr, WIDTH_V: tl.constexpr,
 ):  # fmt: skip
-    head, batch = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    """Add up what a head's programs found, for WIDTH_V of SIZE_V dimensions, each part weighed by its own peak."""
+    head, batch = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     split = tl.arange(0, SLOTS)
-    dim = tl.arange(0, WIDTH_V)
-    place = (batch * tl.num_programs(0) + head) * SPLITS + split
+    dim = tl.program_id(0) * WIDTH_V + tl.arange(0, WIDTH_V)
+    place = (batch * tl.num_programs(1) + head) * SPLITS + split
     here = split < SPLITS
     peak = tl.load(norms + 2 * place, mask=here, other=-1.0e30)
     fade = tl.math.exp2(peak - tl.max(peak, 0))

@@ -3,7 +3,7 @@
 The upper levels of the tree hold few nodes, which all query blocks share: `_score_nodes` scores them as one dense
 product, and `_keep_dense` descends through these scores. From there on, level by level, `_score_children` gathers and
 scores the children of the nodes that a query block and head kept, and `_keep_children` keeps the best `BUDGET` of
-twice as many, until they are leaves, which `_score_leaves` can score by their keys. The representative selectors are in
+twice as many, until they are leaves, which `triton_leaves` can score by their keys. The representative selectors are in
 `triton_representative`.
 """
 
@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hip_attention import triton_representative
+from hip_attention import triton_leaves, triton_representative
 from hip_attention.config import HipConfig
 from hip_attention.triton_common import (
     block_constants,
@@ -95,13 +95,7 @@ def select(
     for level in reversed(range(base)):
         if level == 0 and config.exact_leaves:
             assert key is not None
-            leaf = triton.next_power_of_2(config.block_k)
-            _score_leaves[(blocks, heads, batch)](
-                query, key, nodes, scores, *where, *query.stride()[:3], *key.stride()[:3],
-                GROUP=group, SLOTS=slots, ROWS=rows, LEAF=leaf,
-                NODES=triton.cdiv(max(16, min(room, 2 * slots * leaf)), leaf),
-                num_warps=8 if rows > 16 else 4, num_stages=1, **constants,
-            )  # fmt: skip
+            triton_leaves.score_leaves(query, key, nodes, scores, where, config, room)
         else:
             _score_children[(blocks, heads, batch)](
                 query, tree, nodes, scores, *where, level, *strides,
@@ -287,39 +281,3 @@ def _score_children(
         bound = tl.sqrt(tl.dot(variance, squared, input_precision=PRECISION)) * spread
         score = tl.max(tl.dot(mean, q, input_precision=PRECISION) + bound, 1)
         tl.store(scores + slot, tl.where(((child + 1) << level) <= count, score, float("inf")))
-
-
-@triton.jit(do_not_specialize=["first_block", "begin", "length_k", "offset", "blocks"])
-def _score_leaves(
-    query, key, nodes, scores, first_block, begin, length_k, offset, blocks,
-    sqb, sqh, sqt, skb, skh, skt,
-    GROUP: tl.constexpr, SLOTS: tl.constexpr, ROWS: tl.constexpr, LEAF: tl.constexpr, NODES: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr, STRIDE: tl.constexpr,
-    SIZE: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """As `_score_children`, of nodes above the leaves: each leaf by the largest logit of its BLOCK_K keys.
-
-    The last key is repeated until there are LEAF, which changes no maximum.
-    """
-    index, head, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
-    dim = tl.arange(0, WIDTH)
-    inside = (dim < SIZE)[None, :]
-    first, last = row_range(first_block + index, begin, length_k, BLOCK_Q)
-    position = scored_position(tl.arange(0, ROWS), first, last, STRIDE)
-    rows = query + batch * sqb + head * sqh + ((position - offset).to(tl.int64) * sqt)[:, None] + dim[None, :]
-    q = tl.trans(tl.load(rows, mask=inside, other=0.0))
-    pair = (batch * tl.num_programs(1) + head) * blocks + index
-    nodes += pair * SLOTS
-    scores += pair * (2 * SLOTS)
-    key += batch * skb + head // GROUP * skh
-    count = searchable(last, SINK, WINDOW, BLOCK_K)
-    one = tl.arange(0, NODES * LEAF)
-    member = tl.minimum(one % LEAF, BLOCK_K - 1) + SINK
-    for start in range(0, 2 * SLOTS, NODES):
-        slot = tl.minimum(start + one // LEAF, 2 * SLOTS - 1)
-        leaf = 2 * tl.load(nodes + slot // 2) + slot % 2
-        token = tl.minimum(tl.maximum(leaf, 0), count - 1) * BLOCK_K + member
-        keys = tl.load(key + (token.to(tl.int64) * skt)[:, None] + dim[None, :], mask=inside, other=0.0)
-        logit = tl.max(tl.dot(keys, q, input_precision=PRECISION), 1)
-        slot = start + tl.arange(0, NODES)
-        tl.store(scores + slot, tl.max(tl.reshape(logit, [NODES, LEAF]), 1), mask=slot < 2 * SLOTS)

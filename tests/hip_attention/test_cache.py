@@ -9,6 +9,7 @@ from hip_attention.buffer import Buffer
 from hip_attention.cache import LayerCache, make_layers
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
+from hip_attention.working_set import distinct
 from small_config import SMALL
 
 
@@ -67,6 +68,11 @@ def test_decode_reuses_a_mask_and_loses_no_recent_key(rotary: bool, selector: st
             blocks = reference.select(row, keys, config.of_decode)
         expected = reference.attend(row, keys, values, blocks, config, 0.25, age)
         torch.testing.assert_close(out, expected, atol=3e-6, rtol=1e-5)
+
+
+def test_rows_of_blocks_lose_what_they_hold_twice() -> None:
+    blocks = torch.tensor([[[5, 2, 7, 2, 5, 9], [3, 3, 3, 3, 3, 1]]])
+    assert distinct(blocks, 10).tolist() == [[[2, 5, 7, 9], [1, 3, 10, 10]]]
 
 
 def test_decode_without_selection_is_streaming() -> None:

@@ -12,6 +12,7 @@ from hip_attention.config import HipConfig, Selector
 from hip_attention.geometry import slabs, sparse_start
 from hip_attention.summaries import KeySummaries
 from hip_attention.torch_select import select
+from loud_row import LOUD, loud_row
 from small_config import SMALL
 
 
@@ -56,6 +57,17 @@ CONFIGS = [
 ]
 
 
+EXACT = replace(SMALL, selector="summary-exact")
+VOTERS = [
+    pytest.param(replace(EXACT, query_stride=3), id="stride"),
+    pytest.param(replace(EXACT, block_q=16, query_stride=5, top_k=12), id="long-stride"),
+    pytest.param(replace(EXACT, block_q=16, block_k=16, sink=16, top_k=32), id="long-leaves"),
+    pytest.param(replace(EXACT, block_q=12, block_k=3, sink=9, top_k=9), id="leaves-of-three"),
+    pytest.param(replace(EXACT, top_k=64), id="all-leaves-are-candidates"),
+    pytest.param(replace(EXACT, top_k=4), id="one-block"),
+]
+
+
 @pytest.fixture(autouse=True)
 def poison(monkeypatch):
     """Uninitialised memory is NaN, so that an output that is not written fails."""
@@ -82,19 +94,36 @@ def test_attention_equals_reference(shape: dict, config: HipConfig, selector: Se
 @pytest.mark.parametrize("shape", SHAPES)
 def test_blocks_equal_reference(shape: dict, selector: Selector) -> None:
     query, key, _ = tensors(**shape)
-    config = replace(SMALL, selector=selector)
+    assert_blocks_equal_reference(query, key, replace(SMALL, selector=selector))
+
+
+@pytest.mark.parametrize("config", VOTERS)
+@pytest.mark.parametrize("shape", [SHAPES[1], SHAPES[2], SHAPES[6]])
+def test_leaves_with_most_votes_equal_reference(shape: dict, config: HipConfig) -> None:
+    query, key, _ = tensors(**shape)
+    assert_blocks_equal_reference(query, key, config)
+
+
+def assert_blocks_equal_reference(query, key, config):
     length_q, length_k = query.shape[2], key.shape[2]
     expected = reference.select(query, key, config)
     start = sparse_start(length_q, length_k, config)
     summaries = KeySummaries(config.sink, config.block_k)
     summaries.extend(key[:, :, config.sink :])
     padded = F.pad(key, (0, 0, 0, -length_k % config.block_k))
-    found = [select(query, slab, config, summaries, padded) for slab in slabs(start, length_q, length_k, 8)]
+    parts = slabs(start, length_q, length_k, config.block_q)
+    found = [select(query, slab, config, summaries, padded) for slab in parts]
     if found:
         blocks = torch.cat(found, 2)
         assert torch.equal(blocks, expected[:, :, -blocks.shape[2] :])
     else:
         assert start == length_q
+
+
+def test_a_loud_row_does_not_take_the_whole_budget() -> None:
+    query, key, block = loud_row()
+    assert block in reference.select(query, key, LOUD)[0, 0, -1]
+    assert_blocks_equal_reference(query, key, LOUD)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -6,11 +6,12 @@ import pytest
 import small_config
 import torch
 import torch.nn.functional as F
+from loud_row import LOUD, loud_row
 from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
 pytest.importorskip("triton")
 
-from hip_attention import reference, triton_select
+from hip_attention import reference, triton_leaves, triton_select
 from hip_attention.attention import attention, sliding_attention
 from hip_attention.config import HipConfig, Selector
 from hip_attention.geometry import sparse_start
@@ -46,6 +47,15 @@ CASES = [
     for shape in SHAPES
     for config in CONFIGS
     if config is CONFIGS[0] or shape is SHAPES[1]
+]
+EXACT = replace(SMALL, selector="summary-exact")
+VOTERS = [
+    pytest.param(replace(EXACT, query_stride=3, top_k=16), id="stride"),
+    pytest.param(replace(EXACT, block_q=64, window=64, query_stride=3, top_k=12), id="odd-rows"),
+    pytest.param(replace(EXACT, block_k=16, sink=16, top_k=32), id="long-leaves"),
+    pytest.param(replace(EXACT, block_q=24, block_k=12, sink=12, window=24, top_k=24), id="leaves-of-twelve"),
+    pytest.param(replace(EXACT, top_k=64), id="all-leaves-are-candidates"),
+    pytest.param(replace(EXACT, top_k=4), id="one-block"),
 ]
 SELECTORS = ["summary-exact", "representative", "representative-first"]
 
@@ -110,7 +120,23 @@ def test_blocks_equal_reference_wherever_dense_scoring_ends(
 ) -> None:
     monkeypatch.setattr(triton_select, "DENSE_PAIRS", pairs)
     query, key, _ = tensors(**shape)
-    config = replace(SMALL, top_k=16, selector=selector)
+    assert_blocks_equal_reference(query, key, replace(SMALL, top_k=16, selector=selector), dense_nodes)
+
+
+@pytest.mark.parametrize("config", VOTERS)
+def test_leaves_with_most_votes_equal_reference(config: HipConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_leaves, "LARGEST", 3 * 1024)  # a few query blocks at a time, in parts
+    monkeypatch.setattr(triton_leaves, "VOTES", 128)
+    query, key, _ = tensors(length_q=53, length_k=207)
+    assert_blocks_equal_reference(query, key, config)
+
+
+def test_a_loud_row_does_not_take_the_whole_budget() -> None:
+    query, key, block = loud_row()
+    assert block in assert_blocks_equal_reference(query, key, LOUD)[0, 0, -1]
+
+
+def assert_blocks_equal_reference(query, key, config, dense_nodes=None):
     length_q, length_k = query.shape[2], key.shape[2]
     begin = length_k - length_q + sparse_start(length_q, length_k, config)
     count = -(-length_k // config.block_q) - begin // config.block_q
@@ -124,7 +150,9 @@ def test_blocks_equal_reference_wherever_dense_scoring_ends(
         key.to(DEVICE),
         dense_nodes=dense_nodes,
     )
+    assert count > 0
     assert torch.equal(found.cpu().long(), reference.select(query, key, config)[:, :, -count:])
+    return found.cpu()
 
 
 @pytest.mark.parametrize("shape,window", [(SHAPES[0], 7), (SHAPES[1], 64), (SHAPES[3], 1), (SHAPES[5], 33)])

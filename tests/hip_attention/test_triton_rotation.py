@@ -182,20 +182,23 @@ def test_decode_rotates_keys(age: int, changes: dict, dim: int, packed: bool) ->
     query, key, value = draw(length_q=1, length_k=150 + age, dim=dim)
     refreshed = 150
     tables = make_tables(150 + age, dim)
-    state = DecodeState(config, 1, 4, dim, torch.device(DEVICE))
+    state = DecodeState(config, 1, 4, 2, dim, torch.device(DEVICE))
     state.length.fill_(150 + age)
     state.refreshed.fill_(refreshed)
     state.blocks.copy_(draw_blocks(query, 149, 150, config)[:, :, 0])
+    state.share()
     chosen = state.blocks.cpu().long()
-    base, before = refreshed - config.window, config.sink + config.top_k
-    stand = before + 149 + age - base if packed else 149 + age
+    base = refreshed - config.window
+    stand = config.sink + config.top_k + 149 + age - base if packed else 149 + age
     output = torch.full_like(query, torch.nan).to(DEVICE)
     state.attend(
         turned(query, torch.tensor([stand]), tables).to(DEVICE), key.to(DEVICE), value.to(DEVICE), SCALE, output,
         tuple(x.to(DEVICE) for x in tables), packed,
     )  # fmt: skip
     for h in range(4):
-        selected = (chosen[0, h][:, None] * config.block_k + torch.arange(config.block_k)).flatten()
+        blocks = chosen[0, h] if packed else chosen[0, h // 2 * 2 : h // 2 * 2 + 2].unique()
+        selected = (blocks[:, None] * config.block_k + torch.arange(config.block_k)).flatten()
+        before = config.sink + len(selected)
         keys = torch.cat((torch.arange(config.sink), selected, torch.arange(base, 150 + age)))
         seen = (torch.arange(len(keys)) >= before) | (keys < base)
         places = torch.arange(len(keys)) if packed else keys
