@@ -25,7 +25,7 @@ def spec_of(settings: dict) -> Spec:
     fields = {name: settings[name] for name in usual}
     changed = [f"{name}={value}" for name, value in fields.items() if value != usual[name]]
     method, yarn = settings["method"], settings["yarn"]
-    changed = [f"factor={yarn:g}"] if yarn else [] if fields["backend"] == "dense" else changed
+    changed = [f"factor={yarn:g}"] * (yarn is not None) + ([] if fields["backend"] == "dense" else changed)
     return Spec(f"{method}:{','.join(changed)}" if changed else method, method, HipConfig(**fields), yarn)
 
 

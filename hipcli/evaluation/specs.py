@@ -1,4 +1,4 @@
-"""One way to attend, as a line of text: `hip:top_k=2048`, `quest`, `yarn:factor=4`. Imports nothing heavy."""
+"""One way to attend, as a line of text: `hip:top_k=2048,factor=4`, `quest`, `yarn:factor=4`. Imports nothing heavy."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -21,7 +21,7 @@ class Spec:
     """A kind of attention with its settings. `text` is what the user called it.
 
     `method` is one of METHODS; `config` says where attention is sparse and how many keys it may use; `yarn` is the
-    factor by which YaRN stretches the trained window, None to leave positions as the model has them.
+    `factor` by which YaRN stretches the trained window, None to leave positions as the model has them.
     """
 
     text: str
@@ -52,8 +52,8 @@ def parse(text: str) -> Spec:
     factor = values.pop("factor", None)
     if name == "yarn" and (factor is None or values):
         raise _usage(text, "yarn takes one setting, factor", "say yarn:factor=2")
-    if name in ("dense", "yarn") and values:
-        raise _usage(text, f"{name} takes none of {', '.join(values)}")
+    if name == "dense" and (values or factor is not None):
+        raise _usage(text, f"dense takes none of {', '.join(values) or 'factor'}")
     try:
         return Spec(text, name, _config(name, values), factor)
     except ValueError as error:
@@ -84,7 +84,7 @@ def _field(text: str, pair: str, name: str) -> tuple[str, Any]:
     field, equals, value = pair.partition("=")
     if not equals:
         raise _usage(text, f"{pair!r} is not FIELD=VALUE")
-    if name == "yarn" and field == "factor":
+    if field == "factor":
         try:
             return field, float(value)
         except ValueError as error:

@@ -127,8 +127,8 @@ def test_generate_equals_a_loop_over_an_unrotated_cache(model, ids) -> None:
 
 @torch.no_grad()
 def test_generate_works_with_the_cache_transformers_makes(model, ids) -> None:
-    # The other cache is no HipCache: every token goes through prefill there, which must select as decode does.
-    model.config.hip = replace(SPARSE, selector="summary", refresh_interval=1)
+    # The other cache is no HipCache: every token goes through prefill there, where each head selects for itself.
+    model.config.hip = replace(SPARSE, top_k=0, refresh_interval=1)
     model.set_attn_implementation("hip")
     options = dict(max_new_tokens=10, do_sample=False)
     with_ours = model.generate(ids, past_key_values=HipCache(model.config), **options)

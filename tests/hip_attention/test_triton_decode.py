@@ -186,5 +186,6 @@ def test_steps_run_in_a_cuda_graph(selector: str) -> None:
         out.fill_(float("nan"))
         graph.replay()
         keys, values = key[:, :, :now].cpu(), value[:, :, :now].cpu()
-        expected = reference.attention(row.cpu(), keys, values, config, 0.25)
+        blocks = reference.select(row.cpu(), keys, config)
+        expected = reference.attend(row.cpu(), keys, values, blocks, config, 0.25, age=0)
         torch.testing.assert_close(out.cpu(), expected, atol=5e-6, rtol=1e-5)

@@ -87,6 +87,8 @@ def test_yarn_changes_positions_for_its_own_units_alone(model, book) -> None:
     before, stretched, after = (subject.hidden(ids, spec, 200) for spec in (dense, yarn, dense))
     torch.testing.assert_close(before, after, rtol=0, atol=0)
     assert (before - stretched).abs().max() > 1e-3
+    # So short a text is read densely by hip too, at the same positions.
+    torch.testing.assert_close(subject.hidden(ids, parse("hip:factor=4"), 200), stretched, rtol=1e-4, atol=1e-4)
 
 
 def test_needles_with_heat_map_and_resumed(evaluate, book, tmp_path) -> None:

@@ -14,6 +14,8 @@ def test_plain_names_are_the_defaults() -> None:
     assert parse("hip").attention() is None
     assert parse("quest").attention() is not None
     assert parse("yarn:factor=1.5").yarn == 1.5
+    stretched = parse("hip:top_k=2048,factor=4")
+    assert (stretched.yarn, stretched.config) == (4, parse("hip:top_k=2048").config)
 
 
 def test_fields_are_typed() -> None:
@@ -41,7 +43,8 @@ def test_baselines_ask_every_row_unless_told_otherwise() -> None:
         ("dense:top_k=512", "top_k"),
         ("yarn", "factor"),
         ("yarn:factor=x", "factor"),
-        ("hip:factor=2", "factor"),
+        ("dense:factor=2", "factor"),
+        ("hip:factor=x", "factor"),
     ],
 )
 def test_faults_are_named(text: str, named: str) -> None:
