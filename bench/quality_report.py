@@ -22,10 +22,13 @@ from hipcli.evaluation.store import Record
 def spec_of(settings: dict) -> Spec:
     """The Spec that made a record; `text` names it by what is not as usual."""
     usual = asdict(HipConfig())
-    fields = {name: settings[name] for name in usual}
+    fields = {name: settings.get(name, value) for name, value in usual.items()}
     changed = [f"{name}={value}" for name, value in fields.items() if value != usual[name]]
     method, yarn = settings["method"], settings["yarn"]
-    changed = [f"factor={yarn:g}"] * (yarn is not None) + ([] if fields["backend"] == "dense" else changed)
+    if fields["backend"] == "dense":
+        fields, changed = {"backend": "dense"}, []
+    if yarn is not None:
+        changed = [f"factor={yarn:g}", *changed]
     return Spec(f"{method}:{','.join(changed)}" if changed else method, method, HipConfig(**fields), yarn)
 
 

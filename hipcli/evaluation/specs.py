@@ -30,8 +30,12 @@ class Spec:
     yarn: float | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides the outcome, as plain values; what it is called does not."""
-        return {"method": self.method, "yarn": self.yarn, **asdict(self.config)}
+        """Everything that decides the outcome, as plain values; what it is called does not.
+
+        Dense attention has no settings, so that its results outlive other defaults.
+        """
+        config = {"backend": "dense"} if self.config.backend == "dense" else asdict(self.config)
+        return {"method": self.method, "yarn": self.yarn, **config}
 
     def attention(self) -> "SparseAttention | None":
         """What replaces sparse attention, or None where the product's own is meant. Imports torch."""

@@ -96,7 +96,7 @@ class HipConfig:
 
     @property
     def of_decode(self) -> "HipConfig":
-        """How one decoded row selects: by statistics alone where leaves are exact, which it loses nothing by."""
+        """How one decoded row selects: by statistics alone where leaves are exact. Its heads share what they find."""
         return replace(self, selector="summary") if self.exact_leaves else self
 
     @property

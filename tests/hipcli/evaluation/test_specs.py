@@ -14,6 +14,7 @@ def test_plain_names_are_the_defaults() -> None:
     assert parse("hip").attention() is None
     assert parse("quest").attention() is not None
     assert parse("yarn:factor=1.5").yarn == 1.5
+    assert parse("dense").settings() == {"method": "dense", "yarn": None, "backend": "dense"}
     stretched = parse("hip:top_k=2048,factor=4")
     assert (stretched.yarn, stretched.config) == (4, parse("hip:top_k=2048").config)
 
