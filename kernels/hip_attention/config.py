@@ -42,7 +42,7 @@ class HipConfig:
     block_k: int = 16
     sink: int = 64
     window: int = 512
-    refresh_interval: int = 4
+    refresh_interval: int = 8
     dense_layers: int = 3
     selector: Selector = "summary-exact"
     query_stride: int = 4
