@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PAGES := README.md kernels/hip_attention/config.py kernels/hip_attention/reference.py
+PAGES := README.md kernels/hip_attention/config.py kernels/hip_attention/attention.py
 
 .PHONY: setup demo test check format
 
