@@ -69,7 +69,7 @@ def test_nobody_else_can_read_it() -> None:
 def test_header_tells_what_is_there() -> None:
     saved_session(128)
     header = json.loads((folder_of("book") / "session.json").read_text())
-    assert (header["version"], header["tokens"], header["saved"], header["complete"]) == (1, 300, 128, False)
+    assert (header["version"], header["tokens"], header["saved"], header["complete"]) == (2, 300, 128, False)
     assert header["basis"]["attention"]["top_k"] == 1024
     assert (folder_of("book") / "tokens.bin").read_bytes()[4:8] == (1001).to_bytes(4, "little")
 
@@ -116,7 +116,7 @@ def edit_header(edit: Callable[[dict[str, object]], object]) -> None:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda header: header.update(version=2), "was written by another version of hip"),
+        (lambda header: header.update(version=1), "was written by another version of hip"),
         (lambda header: header.pop("tokens"), "is damaged: session.json"),
         (lambda header: header["segments"][0].update(start=64), "is damaged: session.json"),
         (lambda header: header["segments"][0].update(file="../0-256.safetensors"), "is damaged: session.json"),
