@@ -52,7 +52,7 @@ def parse(text: str) -> Spec:
     name, _, rest = text.partition(":")
     if name not in METHODS:
         raise _usage(text, f"no method {name!r}", f"methods: {', '.join(METHODS)}")
-    values = dict(_field(text, pair, name) for pair in rest.split(",") if pair)
+    values = dict(_field(text, pair) for pair in rest.split(",") if pair)
     factor = values.pop("factor", None)
     if name == "yarn" and (factor is None or values):
         raise _usage(text, "yarn takes one setting, factor", "say yarn:factor=2")
@@ -84,7 +84,7 @@ def _config(name: str, values: dict[str, Any]) -> HipConfig:
     return replace(config, top_k=0, window=config.window + config.top_k) if name == "streaming" else config
 
 
-def _field(text: str, pair: str, name: str) -> tuple[str, Any]:
+def _field(text: str, pair: str) -> tuple[str, Any]:
     field, equals, value = pair.partition("=")
     if not equals:
         raise _usage(text, f"{pair!r} is not FIELD=VALUE")

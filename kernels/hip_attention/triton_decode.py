@@ -29,7 +29,7 @@ class DecodeState:
     length when blocks were selected. blocks: int32 [B, Hq, K], ascending. config: `config.of_decode`.
 
     Decode is bound by the memory it reads. At true positions the query heads of a key head therefore attend together,
-    to all that any of them selected. At packed positions, where a key stands depends on what a head selected, and each
+    to all that any of them selected. At packed positions a key's place depends on what its head selected, and each head
     attends by itself.
     """
 

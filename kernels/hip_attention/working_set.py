@@ -16,13 +16,12 @@ class WorkingSet:
 
     There is one set a key head, which all its query heads see: decode is bound by the memory it reads, and so each of
     them sees what any of them selected for what it would cost to see its own. At `packed` positions, where a selected
-    key's place depends on the others, there is one a query head. There a key stands where it lies here in document
-    order, sink first, and the newest last.
-    The window therefore still begins where it began at the refresh, and no recent key is lost. The memory,
-    [B, sets, selected + sink + window + refresh_interval, D] for keys and values each, is laid out once.
+    key's place depends on the others, there is one a query head, and a key stands where it would lie in document order,
+    sink first and the newest last. The window still begins where it began at the refresh, so no recent key is lost. The
+    memory, [B, sets, selected + sink + window + refresh_interval, D] for keys and values each, is laid out once.
     """
 
-    def __init__(self, config: HipConfig, packed: bool = False) -> None:
+    def __init__(self, config: HipConfig, packed: bool) -> None:
         self.config = config
         self.packed = packed
         self._length = 0
@@ -45,9 +44,8 @@ class WorkingSet:
         if blocks is not None:
             oldest = length - config.window
             if not self.packed:
-                blocks = distinct(
-                    blocks.unflatten(1, (keys.data.shape[1], -1)).flatten(2), -(-oldest // config.block_k)
-                )
+                of_group = blocks.unflatten(1, (keys.data.shape[1], -1)).flatten(2)
+                blocks = distinct(of_group, -(-oldest // config.block_k))
             self._length = selected = blocks.shape[2] * config.block_k
             chosen = self._keys[:, :, :selected]
             _gather_blocks(keys.data, blocks, config.block_k, chosen)

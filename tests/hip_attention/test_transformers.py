@@ -1,5 +1,6 @@
 """The plug-in under unmodified transformers models with random weights."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -56,8 +57,20 @@ FAMILIES = {
 
 @pytest.fixture(params=FAMILIES)
 def model(request):
+    yield from build(FAMILIES[request.param])
+
+
+@pytest.fixture(params=FAMILIES)
+def ungrouped(request):
+    """A model whose query heads share no keys, so that decode selects for each of them as prefill does."""
+    config = copy.deepcopy(FAMILIES[request.param])
+    config.num_key_value_heads = config.num_attention_heads
+    yield from build(config)
+
+
+def build(config):
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(FAMILIES[request.param], attn_implementation="eager").eval()
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     for name, parameter in model.named_parameters():
         if "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -126,13 +139,13 @@ def test_generate_equals_a_loop_over_an_unrotated_cache(model, ids) -> None:
 
 
 @torch.no_grad()
-def test_generate_works_with_the_cache_transformers_makes(model, ids) -> None:
-    # The other cache is no HipCache: every token goes through prefill there, where each head selects for itself.
-    model.config.hip = replace(SPARSE, top_k=0, refresh_interval=1)
-    model.set_attn_implementation("hip")
+def test_generate_works_with_the_cache_transformers_makes(ungrouped, ids) -> None:
+    # The other cache is no HipCache: every token goes through prefill there, which must select as decode does.
+    ungrouped.config.hip = replace(SPARSE, selector="summary", refresh_interval=1)
+    ungrouped.set_attn_implementation("hip")
     options = dict(max_new_tokens=10, do_sample=False)
-    with_ours = model.generate(ids, past_key_values=HipCache(model.config), **options)
-    assert torch.equal(model.generate(ids, **options), with_ours)
+    with_ours = ungrouped.generate(ids, past_key_values=HipCache(ungrouped.config), **options)
+    assert torch.equal(ungrouped.generate(ids, **options), with_ours)
 
 
 def test_no_mask_is_built_and_every_layer_asks(model, ids) -> None:
