@@ -217,7 +217,7 @@ def _decode_at(length: int, config: HipConfig) -> Iterator[Row]:
     rows = [query[:, :, -1 - i : query.shape[2] - i].contiguous() for i in range(LAYERS)]
     summaries = TreeSummaries(config.sink, config.block_k)
     summaries.extend(key[:, :, config.sink :])
-    states = [DecodeState(config, 1, shape.heads, shape.heads_k, shape.dim, query.device) for _ in rows]
+    states = [DecodeState(config.of_decode, 1, shape.heads, shape.heads_k, shape.dim, query.device) for _ in rows]
     output = torch.empty_like(rows[0])
     layers = list(zip(states, rows, strict=True))
     steps = config.refresh_interval

@@ -50,6 +50,7 @@ class LayerCache:
         if config.packed_from is not None and rotary is None:
             raise ValueError(NEEDS_ROTARY)
         self.config = config
+        self._of_decode = config.of_decode
         self.rotary = rotary
         self.keys = Buffer(capacity, config.block_k)
         self.values = Buffer(capacity, config.block_k)
@@ -106,7 +107,8 @@ class LayerCache:
         """Attention of query [B, Hq, T, D], the last of the first `length` cached tokens, at true positions."""
         length_q = query.shape[2]
         first = length - length_q
-        if dense or sparse_start(length_q, length, self.config) == length_q:
+        config = self._of_decode if length_q == 1 else self.config
+        if dense or sparse_start(length_q, length, config) == length_q:
             return dense_attention(self._turned(query, first), self._kept_keys(length), self._values(length), scale)
         if self._is_question(length_q):
             self.working_set, self._steps = None, 0
@@ -171,11 +173,11 @@ class LayerCache:
             return self._decode_with_triton(query, scale, age, packed)
         last = self.length - 1
         if self.working_set is None:
-            self.working_set = WorkingSet(self.config, packed)
+            self.working_set = WorkingSet(self._of_decode, packed)
         if age == 0:
             blocks = None
-            if self.config.top_k:
-                config = self.config.of_decode
+            config = self._of_decode
+            if config.top_k:
                 key = self._search_keys() if config.reads_keys else None
                 assert isinstance(self.summaries, KeySummaries)
                 searched = self._search_query(query)
@@ -194,16 +196,16 @@ class LayerCache:
         values = self.values.data
         if self.decode_state is None:
             heads_k, dim_v = values.shape[1], values.shape[3]
-            self.decode_state = DecodeState(self.config, batch, heads, heads_k, dim_v, query.device)
+            self.decode_state = DecodeState(self._of_decode, batch, heads, heads_k, dim_v, query.device)
         state = self.decode_state
         state.length.fill_(self.length)
         if age == 0:
             by_key = self.config.top_k and state.config.reads_keys
             state.refresh(self._search_query(query), self.summaries, self._search_keys() if by_key else None)
-        positions = self.config.packed_length if packed else self.length
+        positions = self._of_decode.packed_length if packed else self.length
         tables = None if self.rotary is None else self.rotary.cover(positions, query)
         output = torch.empty(batch, heads, 1, values.shape[3], dtype=query.dtype, device=query.device)
-        place = self.config.visible_keys - 1 + age if packed else self.length - 1
+        place = self._of_decode.visible_keys - 1 + age if packed else self.length - 1
         state.attend(self._turned(query, place), self.keys.data, values, scale, output, tables, packed)
         return output
 

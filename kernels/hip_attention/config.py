@@ -12,7 +12,8 @@ Question = Literal["dense", "sparse"]
 class HipConfig:
     """Settings of HiP attention; lengths are in tokens.
 
-    top_k: keys every query block may select outside sink and window; 0 selects none (StreamingLLM).
+    top_k: keys every query block may select outside sink and window, a decoded row twice as many (see `of_decode`);
+        0 selects none (StreamingLLM).
     block_q, block_k: queries that share one mask, and keys that are selected together.
     sink: first keys of the context, which every query sees.
     window: most recent keys, which every query sees; at least block_q, so that no query block has to search keys
@@ -96,8 +97,13 @@ class HipConfig:
 
     @property
     def of_decode(self) -> "HipConfig":
-        """How one decoded row selects: by statistics alone where leaves are exact. Its heads share what they find."""
-        return replace(self, selector="summary") if self.exact_leaves else self
+        """How one decoded row selects: twice the keys, and by statistics alone where leaves are exact.
+
+        What it misses is missing from the answer, and it is cheap: decoding waits for the model's weights. At packed
+        positions, where the trained window bounds what a row sees, it selects `top_k` keys.
+        """
+        top_k = self.top_k if self.packed_from is not None else 2 * self.top_k
+        return replace(self, top_k=top_k, selector="summary" if self.exact_leaves else self.selector)
 
     @property
     def of_question(self) -> "HipConfig":

@@ -164,7 +164,7 @@ def hip_attention_forward(
     elif dense:
         output = dense_attention(query, key, value, scale)
     else:
-        output = attention(query, key, value, config, scale=scale)
+        output = attention(query, key, value, config.of_decode if query.shape[2] == 1 else config, scale=scale)
     return output.transpose(1, 2).contiguous(), None
 
 

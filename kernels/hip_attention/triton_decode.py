@@ -26,7 +26,7 @@ class DecodeState:
     """What decode remembers between tokens of one layer, all of it on the device.
 
     length: int32 [1], number of keys, the newest token's among them; the caller keeps it. refreshed: int32 [1], the
-    length when blocks were selected. blocks: int32 [B, Hq, K], ascending. config: `config.of_decode`.
+    length when blocks were selected. blocks: int32 [B, Hq, K], ascending. config: as a rule a `HipConfig.of_decode`.
 
     Decode is bound by the memory it reads. At true positions the query heads of a key head therefore attend together,
     to all that any of them selected. At packed positions a key's place depends on what its head selected, and each head
@@ -36,7 +36,7 @@ class DecodeState:
     def __init__(
         self, config: HipConfig, batch: int, heads: int, heads_k: int, dim_v: int, device: torch.device
     ) -> None:
-        self.config = config.of_decode
+        self.config = config
         self.length = torch.zeros(1, dtype=torch.int32, device=device)
         self.refreshed = torch.zeros(1, dtype=torch.int32, device=device)
         self.blocks = torch.zeros(batch, heads, config.selected_blocks, dtype=torch.int32, device=device)
