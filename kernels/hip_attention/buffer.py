@@ -45,10 +45,14 @@ class Buffer:
 
     def append(self, new: Tensor) -> None:
         """Store `new` [B, H, T, D] behind what is there."""
-        stop = self.length + new.shape[2]
-        self.grow(stop, new)
-        self.data[:, :, self.length : stop] = new
-        self.length = stop
+        self.extend(new.shape[2], new)[:] = new
+
+    def extend(self, count: int, like: Tensor) -> Tensor:
+        """View of `count` more tokens [B, H, count, D] behind what is there, to be written; `like` as for `grow`."""
+        stop = self.length + count
+        self.grow(stop, like)
+        start, self.length = self.length, stop
+        return self.part(start, stop)
 
     def grow(self, capacity: int, like: Tensor) -> None:
         """Make room for `capacity` tokens shaped and typed as those of `like` [B, H, *, D]."""

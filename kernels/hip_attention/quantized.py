@@ -1,5 +1,6 @@
 """Keys or values kept as 8-bit integers: half the memory of 16-bit numbers, a quarter of that of 32-bit ones."""
 
+import importlib.util
 from typing import NamedTuple
 
 import torch
@@ -9,8 +10,8 @@ from hip_attention.buffer import Buffer
 
 FIRST = 128  # tokens that tell what is usual
 LARGEST = 127
-# Numbers decoded at a time: a processor has them in its second-level cache, a GPU wants few launches.
-PIECE_CPU, PIECE_GPU = 1 << 18, 1 << 26
+PIECE = 1 << 18  # numbers computed at a time, so that they stay in the processor's second-level cache
+KERNELS = importlib.util.find_spec("triton") is not None
 
 
 class Codes(NamedTuple):
@@ -24,10 +25,31 @@ class Codes(NamedTuple):
     spread: Tensor
     centre: Tensor
 
+    def encode(self, x: Tensor) -> None:
+        """Write what tokens x [B, H, T, D] are stored as into `codes` and `scales`."""
+        if x.is_cuda and KERNELS:
+            from hip_attention import triton_quantized
+
+            triton_quantized.encode(x, *self)
+            return
+        spread, centre = self.spread.float(), self.centre.float()
+        for begin, stop in _pieces(x):
+            part = (x[:, :, begin:stop].float() - centre).div_(spread)
+            scales = (part.abs().amax(3, keepdim=True) / LARGEST).bfloat16()
+            # Where the scale is zero so are the numbers.
+            part.div_(scales.float().clamp_(min=torch.finfo(torch.float32).tiny)).round_()
+            self.codes[:, :, begin:stop] = part.clamp_(-LARGEST, LARGEST)
+            self.scales[:, :, begin:stop] = scales
+
     def decode(self, out: Tensor) -> Tensor:
         """The tokens [..., T, D], written into `out` of any floating dtype."""
+        if out.is_cuda and KERNELS and out.dim() == 4:
+            from hip_attention import triton_quantized
+
+            triton_quantized.decode(out, *self)
+            return out
         spread, centre = self.spread.float(), self.centre.float()
-        for begin, stop in _pieces(self.codes):
+        for begin, stop in _pieces(out):
             part = self.codes[..., begin:stop, :] * self.scales[..., begin:stop, :].float()
             out[..., begin:stop, :] = part.mul_(spread).add_(centre)
         return out
@@ -72,14 +94,10 @@ class QuantizedBuffer:
         """Store `new` [B, H, T, D] behind what is there."""
         if self.length == 0:
             self._settle(new[:, :, :FIRST].float(), new.dtype)
-        spread, centre = self._spread.float(), self._centre.float()
-        for begin, stop in _pieces(new):
-            part = (new[:, :, begin:stop].float() - centre).div_(spread)
-            scales = (part.abs().amax(3, keepdim=True) / LARGEST).bfloat16()
-            # Where the scale is zero so are the numbers.
-            part.div_(scales.float().clamp_(min=torch.finfo(torch.float32).tiny)).round_()
-            self._codes.append(part.clamp_(-LARGEST, LARGEST).to(torch.int8))
-            self._scales.append(scales)
+        count, like = new.shape[2], new[:, :, :0]
+        codes = self._codes.extend(count, like.to(torch.int8))
+        scales = self._scales.extend(count, like[..., :1].to(torch.bfloat16))
+        Codes(codes, scales, self._spread, self._centre).encode(new)
 
     def part(self, start: int, stop: int) -> Tensor:
         """Tokens [start, stop), [B, H, stop - start, D]."""
@@ -139,6 +157,5 @@ Stored = Buffer | QuantizedBuffer
 def _pieces(tokens: Tensor) -> list[tuple[int, int]]:
     """[begin, stop) of pieces of tokens [..., T, D] that are computed one after the other."""
     length, dim = tokens.shape[-2:]
-    numbers = PIECE_CPU if tokens.device.type == "cpu" else PIECE_GPU
-    together = max(1, numbers // (tokens.shape[:-2].numel() * dim))
+    together = max(1, PIECE // (tokens.shape[:-2].numel() * dim))
     return [(begin, min(begin + together, length)) for begin in range(0, length, together)]

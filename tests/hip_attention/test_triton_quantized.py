@@ -6,14 +6,15 @@ import pytest
 import small_config
 import torch
 from torch import Tensor
-from triton_device import DEVICE, NEEDS_DEVICE
+from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
 pytest.importorskip("triton")
 
 from hip_attention.cache import LayerCache
-from hip_attention.quantized import QuantizedBuffer
+from hip_attention.quantized import Codes, QuantizedBuffer
 from hip_attention.rotary import Rotary
 from hip_attention.triton_decode import DecodeState
+from hip_attention.triton_quantized import decode, encode
 
 pytestmark = NEEDS_DEVICE
 
@@ -24,6 +25,29 @@ def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
     frequencies = 1000.0 ** -(torch.arange(0, 16, 2, device=positions.device) / 16)
     angles = (positions[..., None] * frequencies).repeat(1, 1, 2)
     return angles.cos(), angles.sin()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16 if INTERPRETED else torch.bfloat16])
+@pytest.mark.parametrize("dim", [64, 40])
+def test_kernels_round_as_pytorch_does(dim: int, dtype: torch.dtype) -> None:
+    """Tokens of a tensor that is not contiguous, into memory that has room to spare; zeros and constants too."""
+    x = torch.randn(2, 150, 3, dim, generator=torch.Generator().manual_seed(dim)).transpose(1, 2).to(dtype)
+    x[:, :, :, 5] = 100
+    x[0, :, 7] = 0
+    buffer = QuantizedBuffer(capacity=170)
+    buffer.append(x)
+    expected = Codes(buffer.raw.codes[:, :, :150], buffer.raw.scales[:, :, :150], *buffer.raw[2:])
+    raw = [y.to(DEVICE) for y in buffer.raw]
+    codes, scales = torch.full_like(raw[0], 99), torch.full_like(raw[1], torch.nan)
+    encode(x.to(DEVICE), codes[:, :, :150], scales[:, :, :150], *raw[2:])
+    assert codes[:, :, 150:].eq(99).all() and scales[:, :, 150:].isnan().all()
+    torch.testing.assert_close(scales[:, :, :150].float().cpu(), expected.scales.float(), atol=0, rtol=2**-7)
+    assert (codes[:, :, :150].cpu().int() - expected.codes.int()).abs().max() <= 1
+    out = torch.full((2, 3, 160, dim), torch.nan, dtype=dtype, device=DEVICE)
+    decode(out[:, :, :150], *(y.to(DEVICE) for y in expected))
+    assert out[:, :, 150:].isnan().all()
+    error = 1e-5 if dtype == torch.float32 else 2**-7
+    torch.testing.assert_close(out[:, :, :150].cpu(), buffer.part(0, 150), atol=error, rtol=error)
 
 
 @pytest.mark.parametrize(

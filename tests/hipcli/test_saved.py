@@ -66,6 +66,28 @@ def test_what_is_saved_in_parts_comes_back_whole(monkeypatch: pytest.MonkeyPatch
         assert equal(restored(kept), state(0, 256))
 
 
+def test_names_that_have_dots_and_layers_that_differ_come_back() -> None:
+    def mixed(start: int, stop: int) -> list[dict[str, torch.Tensor]]:
+        codes = torch.arange(300, dtype=torch.int8)[None, None, :, None].expand(1, 2, 300, 4)[:, :, start:stop]
+        shared = {} if start else {"key.centre": torch.ones(1, 2, 1, 4)}
+        return [{"key": codes.float()}, {"key.codes": codes, **shared}] + [{"key": codes}] * 9
+
+    with session() as kept:
+        kept.save(100, mixed)
+        kept.save(256, mixed)
+        for segment, bounds in zip(kept.load(), ((0, 100), (100, 256)), strict=True):
+            assert equal(segment, mixed(*bounds))
+
+
+def test_a_session_from_before_there_was_a_choice_holds_full_numbers() -> None:
+    saved_session()
+    assert saved.kv_cache_of("book") == "full"
+    edit_header(lambda header: header["basis"].pop("kv_cache"))
+    with session() as kept:
+        assert kept.saved == 256
+    assert saved.kv_cache_of("other") is None
+
+
 def test_nobody_else_can_read_it() -> None:
     saved_session()
     folder = folder_of("book")
