@@ -150,7 +150,7 @@ def _fits(reading: Reading, model: str, can_split: bool) -> bool:
 
 
 def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> None:
-    """Say it when a context is read beyond what the model was trained for, or takes less memory than it should."""
+    """Say it when a context is read beyond what the model was trained for, or kept as integers for want of memory."""
     longest = max((reading.budget.total_tokens for reading in readings if reading.budget.packed), default=0)
     window = next((reading.budget.window for reading in readings), None)
     if settings.positions == "auto" and longest:

@@ -32,8 +32,10 @@ QUESTION_ROWS = 1024  # a longer question is read like a document, because dense
 
 @dataclass(frozen=True)
 class Scratch:
-    """Memory that layers may share, because only one of them attends at a time: for keys rotated to true positions,
-    and for keys and values that are stored as integers and wanted as numbers."""
+    """Memory that layers may share, because only one of them attends at a time.
+
+    For keys `rotated` to true positions, and for `keys` and `values` that are stored as integers.
+    """
 
     rotated: Buffer
     keys: Buffer
@@ -300,7 +302,10 @@ class LayerCache:
         return rotated.data
 
     def _kept_keys(self, length: int) -> Tensor:
-        """Keys at true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all."""
+        """Keys at true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all.
+
+        To keep them beside integers would take more memory than those save.
+        """
         if self.rotary is None or isinstance(self.keys, QuantizedBuffer):
             return self._all_keys(length)[:, :, :length]
         if self._rotated is None:
