@@ -111,14 +111,14 @@ class QuantizedBuffer:
 
     def gather(self, blocks: Tensor, block_k: int, out: Tensor) -> None:
         """Blocks int64 [B, S, K] of `block_k` tokens, each set from its head, into out [B, S, K * block_k, D]."""
-        batch, sets, _ = blocks.shape
-        raw = self.raw
-        group = sets // raw.codes.shape[1]
-        for b in range(batch):
-            for s in range(sets):
-                codes, scales, spread, centre = (x[b, s // group] for x in raw)
-                codes, scales = (x.unflatten(0, (-1, block_k))[blocks[b, s]].flatten(0, 1) for x in (codes, scales))
-                Codes(codes, scales, spread, centre).decode(out[b, s])
+        codes, scales, spread, centre = self.raw
+        batch, heads, capacity, dim = codes.shape
+        owner = torch.arange(blocks.shape[1], device=codes.device) * heads // blocks.shape[1]
+        first = (torch.arange(batch, device=codes.device)[:, None] * heads + owner) * (capacity // block_k)
+        rows = (first[:, :, None] + blocks).flatten()
+        picked = codes.view(-1, block_k * dim).index_select(0, rows).view(out.shape)
+        picked_scales = scales.view(-1, block_k).index_select(0, rows).view(*out.shape[:3], 1)
+        Codes(picked, picked_scales, spread[:, owner], centre[:, owner]).decode(out)
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on."""
