@@ -14,11 +14,10 @@ from pathlib import Path
 
 import torch
 from common import load, machine, save, seconds, tokens
-from hip_attention import HipConfig
 from transformers import DynamicCache
 
 from hipcli.engine import Engine
-from hipcli.evaluation.specs import parse
+from hipcli.evaluation.specs import Spec, parse
 from hipcli.events import Done
 
 
@@ -36,8 +35,8 @@ def run_transformers(model, ids: list[int], new: int) -> tuple[float, float]:
     return prefill, seconds(lambda: [step() for _ in range(new)])
 
 
-def run_hip(model, tokenizer, config: HipConfig, ids: list[int], new: int) -> tuple[float, float]:
-    engine = Engine(model, tokenizer, config, capacity=len(ids) + new + 8)
+def run_hip(model, tokenizer, spec: Spec, ids: list[int], new: int) -> tuple[float, float]:
+    engine = Engine(model, tokenizer, spec.config, capacity=len(ids) + new + 8, int8=spec.int8)
     engine._stop = set()
     prefill = seconds(lambda: list(engine.read(ids[:-1])))
     done = next(event for event in engine.answer(ids[-1:], new + 1) if isinstance(event, Done))
@@ -63,14 +62,15 @@ def main() -> None:
     layers = len(stock.model.layers)
     if options.layers:
         stock.model.layers = stock.model.layers[: options.layers]
-    ways = {text: replace(parse(text).config, packed_from=packed_from) for text in options.attention or ["hip"]}
+    specs = [parse(text) for text in options.attention or ["hip"]]
+    ways = {spec.text: replace(spec, config=replace(spec.config, packed_from=packed_from)) for spec in specs}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("transformers", *ways)}
     for _ in range(options.repeat):
         prefill, decode = run_transformers(stock, ids, options.new)
         scale = layers / len(stock.model.layers)
         times["transformers"].append((prefill * scale, decode * scale))
-        for name, config in ways.items():
-            times[name].append(run_hip(ours, tokenizer, config, ids, options.new))
+        for name, spec in ways.items():
+            times[name].append(run_hip(ours, tokenizer, spec, ids, options.new))
     rows = {}
     for name, runs in times.items():
         prefill, decode = (statistics.median(run[i] for run in runs) for i in (0, 1))

@@ -27,9 +27,10 @@ from hipcli.evaluation.specs import parse
 PIECE = 1024  # tokens that share one cut prompt
 
 
-def packed(model, ids: list[int], start: int, config: HipConfig, factor: int) -> torch.Tensor:
+def packed(model, ids: list[int], start: int, config: HipConfig, factor: int, int8: bool) -> torch.Tensor:
     """HiP attention whose first, else dense, layers select `factor` times as many keys past the window."""
-    cache = HipCache(model.config, config, len(ids), detach_rotary(model, len(ids), config.packed_from))
+    rotaries = detach_rotary(model, len(ids), config.packed_from)
+    cache = HipCache(model.config, config, len(ids), rotaries, int8=int8)
     for layer in cache.layers[: config.dense_layers]:
         layer.cache.config = replace(config, top_k=config.top_k * factor)
     return losses(model, ids, start, cache)
@@ -62,10 +63,11 @@ def measure(options: argparse.Namespace, model, ids: list[int]) -> None:
         if setting.startswith("cut"):
             loss, config = cut(model, ids, options.start, int(setting.split()[-1])), None
         else:
-            config = replace(parse(setting).config, packed_from=packed_from)
+            spec = parse(setting)
+            config = replace(spec.config, packed_from=packed_from)
             distance = patch.object(HipConfig, "search_distance", options.distance)
             with distance if options.distance else nullcontext():
-                loss = packed(model, ids, options.start, config, options.factor)
+                loss = packed(model, ids, options.start, config, options.factor, spec.int8)
         rows[key] = {
             "perplexity": loss.mean().exp().item(),
             "nats": loss.mean().item(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hip_attention.config import HipConfig
 
 from hipcli.errors import ExitCode, HipError
+from hipcli.options import KvStorage
 
 if TYPE_CHECKING:
     from hipcli.models import ModelShape
@@ -19,6 +20,7 @@ MEMORY_PARTS = ("weights", "keys_and_values", "summaries", "workspace")
 # layer, which is about four times wider.
 _CHUNK_TOKENS = 2048
 _TENSORS_PER_CHUNK = 16
+_SCALE_BYTES = 2  # of a token and head that are kept as integers
 _RUNTIME_BYTES = 3 * GIB // 4  # Python, the libraries and their buffers: peak memory less all else, 1k to 7k tokens
 
 
@@ -57,7 +59,8 @@ class Budget:
     """Tokens and memory of one reading: documents and instructions once, then the longest question and its answer.
 
     `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained;
-    `packed`: positions are packed, so that the context may be longer than the window.
+    `packed`: positions are packed, so that the context may be longer than the window. `kv_cache` is what keys and
+    values are kept as, and `otherwise` what the other kind would take, None where there is no choice.
     """
 
     documents: tuple[DocumentCount, ...]
@@ -66,6 +69,8 @@ class Budget:
     window: int | None
     memory: Memory
     packed: bool = False
+    kv_cache: KvStorage = "full"
+    otherwise: Memory | None = None
 
     @property
     def instruction_tokens(self) -> int:
@@ -105,6 +110,7 @@ class Budget:
             "positions": "packed" if self.packed else "exact",
             "excess_tokens": self.excess_tokens,
             "memory": {
+                "kv_cache": self.kv_cache,
                 **{f"{name}_gib": _gib(getattr(self.memory, name)) for name in MEMORY_PARTS},
                 "needed_gib": _gib(self.memory.needed),
                 "available_gib": None if self.memory.available is None else _gib(self.memory.available),
@@ -125,18 +131,34 @@ class Budget:
             ways.append("read past the window with --attention hip --positions auto")
             ways.append("use a model with a longer window with --model")
         else:
+            if self.kv_cache == "full" and self.otherwise and not self.otherwise.excess:
+                ways.append("keep keys and values as integers with --kv-cache int8")
             ways.append("use a smaller model with --model, or --dtype bfloat16")
         return ", or ".join(ways)
 
 
-def memory(shape: "ModelShape", tokens: int, config: HipConfig, value_bytes: int, available: int | None) -> Memory:
-    """Estimate for a context of `tokens` tokens, with `value_bytes` bytes for each number of keys and values."""
-    keys_and_values = tokens * shape.kv_bytes_per_token(value_bytes)
+def memory(
+    shape: "ModelShape",
+    tokens: int,
+    config: HipConfig,
+    value_bytes: int,
+    available: int | None,
+    kv_cache: KvStorage = "full",
+) -> Memory:
+    """Estimate for a context of `tokens` tokens, with `value_bytes` bytes for each number that the model computes."""
+    full = keys_and_values = tokens * shape.kv_bytes_per_token(value_bytes)
+    decoded = 0
+    if kv_cache == "int8":
+        # Dense layers stay full; the others share memory for the keys and values of one of them as numbers.
+        decoded = full // shape.layers
+        coded_layers = max(0, shape.layers - config.full_layers)
+        coded = 2 * shape.kv_heads * (shape.head_dim + _SCALE_BYTES)
+        keys_and_values = (shape.layers - coded_layers) * decoded + coded_layers * tokens * coded
     # Mean and variance of every key block, and of the tree above them, which is as large again.
     searched = config.backend != "dense" and config.top_k > 0
-    summaries = keys_and_values // 2 * 4 // config.block_k if searched else 0
+    summaries = full // 2 * 4 // config.block_k if searched else 0
     chunk = min(tokens, _CHUNK_TOKENS)
-    workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK
+    workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + decoded
     # Files hold two bytes a number, whatever is made of them in memory.
     weights = shape.weight_bytes * value_bytes // 2
     return Memory(weights, keys_and_values, summaries, workspace, available)

@@ -1,7 +1,7 @@
 """Prefill in chunks, then decode: token ids in, events out. The documents are read once for many questions."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,8 +34,9 @@ class Engine:
     """One prompt prefix in a cache, and answers to questions asked after it.
 
     `capacity` is the number of tokens the longest prompt and its answer will take; memory is reserved for it.
-    `attention` replaces sparse attention, for evaluation. The model is changed to hand out keys before rotation and
-    works with this engine alone from then on. What runs out of memory raises HipError, exit code 3.
+    `attention` replaces sparse attention, for evaluation; `int8` keeps keys and values as integers. The model is
+    changed to hand out keys before rotation and works with this engine alone from then on. What runs out of memory
+    raises HipError, exit code 3.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Engine:
         sampling: Sampling = Sampling(),
         capacity: int = 0,
         attention: SparseAttention | None = None,
+        int8: bool = False,
     ) -> None:
         fuse_norms(model)
         self._model = model
@@ -53,7 +55,7 @@ class Engine:
         self._sampling = sampling
         self._config = config
         rotaries = detach_rotary(model, capacity, config.packed_from)
-        self._cache = HipCache(model.config, config, capacity, rotaries, attention)
+        self._cache = HipCache(model.config, config, capacity, rotaries, attention, int8)
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
         self._chunk = max(1, chunk // config.block_q) * config.block_q
         self._stop = _stop_tokens(model, tokenizer)
@@ -65,16 +67,16 @@ class Engine:
         """Tokens in the cache: how much of the prefix is behind, read or restored."""
         return self._length
 
-    def state(self, start: int, stop: int) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values [1, Hkv, stop - start, D] of tokens [start, stop) of the prefix, a pair a layer; views."""
+    def state(self, start: int, stop: int) -> list[dict[str, Tensor]]:
+        """What is stored of tokens [start, stop) of the prefix: views by name, a dictionary a layer."""
         return self._cache.state(start, stop)
 
     @torch.inference_mode()
-    def restore(self, state: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def restore(self, state: Sequence[Mapping[str, Tensor]]) -> None:
         """Take over what `state` gave for the next tokens of the same prefix; `read` goes on behind them."""
         device = self._model.device
-        self._cache.restore([(key.to(device), value.to(device)) for key, value in state])
-        self._length += state[0][0].shape[2]
+        self._cache.restore([{name: tensor.to(device) for name, tensor in layer.items()} for layer in state])
+        self._length = self._cache.get_seq_length()
 
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
         """Read the prefix all questions share, from where it is not restored.

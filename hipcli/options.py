@@ -20,6 +20,8 @@ ANSWER_TOKENS = 512
 AttentionKind = Literal["hip", "dense", "streaming"]
 PositionKind = Literal["auto", "exact", "packed"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+KvCacheKind = Literal["auto", "full", "int8"]
+KvStorage = Literal["full", "int8"]
 SummaryLength = Literal["short", "medium", "long"]
 
 Paths = Annotated[
@@ -136,6 +138,16 @@ Device = Annotated[
 ModelDtype = Annotated[
     Dtype,
     typer.Option("--dtype", help="Number format of the weights.", envvar="HIPCLI_DTYPE", rich_help_panel=MODEL),
+]
+KvCache = Annotated[
+    KvCacheKind,
+    typer.Option(
+        "--kv-cache",
+        help="What the model's keys and values are kept as: int8 takes about half the memory; "
+        "auto takes it where full does not fit.",
+        envvar="HIPCLI_KV_CACHE",
+        rich_help_panel=MODEL,
+    ),
 ]
 
 Attention = Annotated[

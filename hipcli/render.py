@@ -229,7 +229,8 @@ def _table(model: str, budget: Budget) -> str:
     if budget.packed:
         lines.append("positions: packed beyond the window")
     memory = budget.memory
-    parts = " + ".join(f"{part.replace('_', ' ')} {getattr(memory, part) / GIB:.2f}" for part in MEMORY_PARTS)
+    names = {"keys_and_values": "keys and values" + (" as int8" if budget.kv_cache == "int8" else "")}
+    parts = " + ".join(f"{names.get(part, part)} {getattr(memory, part) / GIB:.2f}" for part in MEMORY_PARTS)
     free = "" if memory.available is None else f" of {memory.available / GIB:.2f} GiB free"
     lines.append(f"memory: {parts} = {memory.needed / GIB:.2f} GiB{free}")
     if budget.excess_tokens:

@@ -6,6 +6,7 @@ from typing import Any
 from hipcli.budget import GIB, DocumentCount
 from hipcli.documents import Document
 from hipcli.events import FinishReason
+from hipcli.options import KvStorage
 from hipcli.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -27,7 +28,8 @@ class Result:
     """The answers of a run and what they cost.
 
     Times are in seconds; token counts are sums over the run, apart from `longest`, the longest prompt.
-    Past the position `packed_from` keys were numbered one after the other; None: nowhere.
+    Past the position `packed_from` keys were numbered one after the other; None: nowhere. `kv_cache` is what keys and
+    values were kept as, "int8" where they were so for any of the prompts.
     """
 
     command: str
@@ -41,6 +43,7 @@ class Result:
     prompt_tokens: int = 0
     longest: int = 0
     packed_from: int | None = None
+    kv_cache: KvStorage = "full"
     cached_tokens: int = 0
     read_s: float = 0.0
     load_s: float = 0.0
@@ -108,7 +111,7 @@ class Result:
                 "prefill_s": round(self.prefill_s, 3),
                 "decode_s": round(self.decode_s, 3),
             },
-            "memory": {"peak_gib": round(self.peak_bytes / GIB, 2)},
+            "memory": {"peak_gib": round(self.peak_bytes / GIB, 2), "kv_cache": self.kv_cache},
         }
 
     def statistics(self) -> str:
@@ -119,7 +122,7 @@ class Result:
         if self.decode_s > 0:
             parts.append(f"decode {self.completion_tokens / self.decode_s:.1f} tok/s")
         parts.append(self._attention())
-        parts.append(f"{self.peak_bytes / GIB:.1f} GiB")
+        parts.append(f"{self.peak_bytes / GIB:.1f} GiB" + (" with int8 keys and values" * (self.kv_cache == "int8")))
         return " · ".join(parts)
 
     def _attention(self) -> str:

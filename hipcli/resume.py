@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hipcli.errors import HipError
 from hipcli.progress import Update
-from hipcli.saved import Session, bytes_per_token
+from hipcli.saved import Session, size_of
 
 if TYPE_CHECKING:
     from hipcli.runtime import Reader
@@ -63,8 +63,8 @@ class _Saver:
         self._failed = False
 
     def unsaved_bytes(self) -> int:
-        unsaved = self._reader.length - self._session.saved
-        return unsaved * bytes_per_token(self._reader.state(0, 1)) if unsaved > 0 else 0
+        start, stop = self._session.saved, self._reader.length
+        return size_of(self._reader.state(start, stop)) if start < stop else 0
 
     def save(self) -> None:
         if self._failed:

@@ -16,6 +16,7 @@ from hipcli import budget
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Event, PrefillProgress
 from hipcli.models import ModelShape, ModelSource, resolve, shape, weight_files
+from hipcli.options import KvStorage
 from hipcli.saved import Basis
 from hipcli.settings import Settings
 
@@ -53,16 +54,16 @@ class Runtime(Protocol):
     shape: ModelShape
     tokenizer: "PreTrainedTokenizerBase"
 
-    def memory(self, tokens: int) -> budget.Memory:
-        """What a context of `tokens` tokens takes, and what there is."""
+    def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
+        """What a context of `tokens` tokens takes with this attention, and what there is."""
 
     def load(self) -> None:
         """Read the weights. Raises HipError where they cannot be used or do not fit."""
 
-    def basis(self, hip: HipConfig) -> Basis:
+    def basis(self, hip: HipConfig, kv_cache: KvStorage) -> Basis:
         """What a session depends on, with this attention."""
 
-    def reader(self, capacity: int, hip: HipConfig) -> Reader:
+    def reader(self, capacity: int, hip: HipConfig, kv_cache: KvStorage) -> Reader:
         """An engine with an empty context of `capacity` tokens and this attention, on the loaded weights."""
 
     def peak_bytes(self) -> int:
@@ -83,12 +84,12 @@ class LocalRuntime:
         self.name = self.source.name
         self.revision = self.source.revision
 
-    def memory(self, tokens: int) -> budget.Memory:
+    def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
         from hipcli.loading import choose_device, choose_dtype
 
         device = choose_device(self.settings.device)
         value_bytes = choose_dtype(self.settings.dtype, device).itemsize
-        return budget.memory(self.shape, tokens, self.settings.hip, value_bytes, budget.available_memory(str(device)))
+        return budget.memory(self.shape, tokens, hip, value_bytes, budget.available_memory(str(device)), kv_cache)
 
     def load(self) -> None:
         from hipcli.loading import load_model
@@ -97,19 +98,19 @@ class LocalRuntime:
             with _importing():
                 self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
 
-    def basis(self, hip: HipConfig) -> Basis:
+    def basis(self, hip: HipConfig, kv_cache: KvStorage) -> Basis:
         from hipcli.loading import choose_device, choose_dtype
 
         dtype = choose_dtype(self.settings.dtype, choose_device(self.settings.device))
         revision = self.revision or _fingerprint(self.source.path)
-        return Basis(self.name, revision, str(dtype).removeprefix("torch."), asdict(hip))
+        return Basis(self.name, revision, str(dtype).removeprefix("torch."), asdict(hip), kv_cache)
 
-    def reader(self, capacity: int, hip: HipConfig) -> Reader:
+    def reader(self, capacity: int, hip: HipConfig, kv_cache: KvStorage) -> Reader:
         from hipcli.engine import Engine, Sampling
 
         settings = self.settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
-        return Engine(self.model, self.tokenizer, hip, sampling, capacity)
+        return Engine(self.model, self.tokenizer, hip, sampling, capacity, int8=kv_cache == "int8")
 
     def peak_bytes(self) -> int:
         if self.model is not None and self.model.device.type == "cuda":

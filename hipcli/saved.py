@@ -12,18 +12,19 @@ import re
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hipcli import paths, storage
 from hipcli.errors import ExitCode, HipError
+from hipcli.options import KvStorage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    State = Sequence[tuple[Tensor, Tensor]]  # keys and values [1, Hkv, T, D] of some tokens, a pair a layer
+    State = Sequence[Mapping[str, Tensor]]  # what is stored of some tokens, by name, a mapping a layer
 
 HEADER = "session.json"
 TOKENS = "tokens.bin"
@@ -38,12 +39,16 @@ _SPARE_BYTES = 2**29  # left free on the disk for everybody else
 
 @dataclass(frozen=True)
 class Basis:
-    """What keys and values depend on besides the tokens. `attention` holds HipConfig's fields."""
+    """What keys and values depend on besides the tokens, and what they are stored as (`kv_cache`).
+
+    `attention` holds HipConfig's fields.
+    """
 
     model: str
     revision: str
     dtype: str
     attention: dict[str, Any]
+    kv_cache: KvStorage = "full"
 
     def difference(self, made: "Basis") -> str | None:
         """In words, how a session made on the basis `made` does not suit this one; None when it does."""
@@ -52,6 +57,8 @@ class Basis:
             return f"was made with {other}{made.model}"
         if self.dtype != made.dtype:
             return f"was made with numbers in {made.dtype}, not {self.dtype}"
+        if self.kv_cache != made.kv_cache:
+            return f"was made with --kv-cache {made.kv_cache}, not {self.kv_cache}"
         for name in {**made.attention, **self.attention}:
             before, now = made.attention.get(name), self.attention.get(name)
             # Questions and answers are not kept.
@@ -147,8 +154,7 @@ class Session:
         for segment in self._header.segments:
             try:
                 with safe_open(self._folder / segment.file, "pt") as file:
-                    layers = len(file.keys()) // 2
-                    state = [(file.get_tensor(f"key.{i}"), file.get_tensor(f"value.{i}")) for i in range(layers)]
+                    state = _by_layer({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
             except (OSError, SafetensorError) as error:
                 raise _refusal(self._name, f"is damaged: {segment.file}: {error}") from error
             yield state
@@ -162,7 +168,7 @@ class Session:
             start = self.saved
             if start >= stop:
                 return
-            token_bytes = bytes_per_token(state(start, start + 1))
+            token_bytes = -(-size_of(state(start, stop)) // (stop - start))
             storage.require_space(self._folder, (self.whole - start) * token_bytes + _SPARE_BYTES)
             step = max(1, _SEGMENT_BYTES // token_bytes)
             for begin in range(start, stop, step):
@@ -188,9 +194,11 @@ class Session:
     def _write_segment(self, start: int, stop: int, state: "State") -> Segment:
         from safetensors.torch import save_file
 
-        tensors = {}
-        for layer, (key, value) in enumerate(state):
-            tensors[f"key.{layer}"], tensors[f"value.{layer}"] = key.cpu().contiguous(), value.cpu().contiguous()
+        tensors = {
+            f"{name}.{layer}": tensor.cpu().contiguous()
+            for layer, stored in enumerate(state)
+            for name, tensor in stored.items()
+        }
         path = self._folder / f"{start}-{stop}.safetensors"
         temporary = path.with_name(storage.PARTIAL + path.name)
         save_file(tensors, temporary)
@@ -263,10 +271,27 @@ def orphans(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name not in named]
 
 
-def bytes_per_token(state: "State") -> int:
-    """Bytes of keys and values that `state` takes a token."""
-    tensors = [tensor for pair in state for tensor in pair]
-    return sum(tensor.shape[1] * tensor.shape[3] * tensor.element_size() for tensor in tensors)
+def size_of(state: "State") -> int:
+    """Bytes that `state` takes."""
+    return sum(tensor.nbytes for stored in state for tensor in stored.values())
+
+
+def kv_cache_of(name: str) -> KvStorage | None:
+    """What the session called `name` stores keys and values as; None where there is none that can be read."""
+    try:
+        header = read_header(folder_of(name))
+    except (HipError, ValueError, OSError):
+        return None
+    return header.basis.kv_cache if header else None
+
+
+def _by_layer(tensors: dict[str, "Tensor"]) -> list[dict[str, "Tensor"]]:
+    """The state in which "NAME.LAYER" is called NAME."""
+    layers: dict[int, dict[str, Tensor]] = {}
+    for full_name, tensor in tensors.items():
+        name, _, layer = full_name.rpartition(".")
+        layers.setdefault(int(layer), {})[name] = tensor
+    return [layers[layer] for layer in sorted(layers)]
 
 
 def _prepare(name: str, folder: Path, tokens: bytes, documents: Sequence[str], basis: Basis) -> Header:

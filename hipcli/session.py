@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from hip_attention.config import HipConfig
 
-from hipcli import render, runtime, templates
-from hipcli.budget import Budget, DocumentCount
+from hipcli import kv_cache, render, runtime, saved, templates
+from hipcli.budget import GIB, Budget, DocumentCount
 from hipcli.documents import Document
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, Token
@@ -20,7 +20,6 @@ from hipcli.positions import place
 from hipcli.progress import Update, progress
 from hipcli.result import Answer, Result
 from hipcli.resume import read
-from hipcli.saved import Session, open_session
 from hipcli.settings import Settings
 from hipcli.threads import wait_without_spinning
 from hipcli.tokens import PromptEncoder
@@ -109,6 +108,7 @@ def _plan(
 ) -> list[Reading]:
     encoder = PromptEncoder(model.tokenizer, prompt.system())
     groups = [[document] for document in documents] if task.each else [documents]
+    kept = None if settings.session is None else saved.kv_cache_of(settings.session)
     readings = []
     for position, group in enumerate(groups):
         prefix = encoder.prefix(prompt.documents(group))
@@ -116,13 +116,18 @@ def _plan(
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
         total = prompt_tokens + settings.max_tokens
         hip = place(settings.hip, settings.positions, total, model.shape.window)
+        full = model.memory(total, hip, "full")
+        int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
+        storage = kv_cache.choose(settings.kv_cache, full, int8, kept)
         budget = Budget(
             documents=tuple(_count(document, encoder) for document in group),
             prompt_tokens=prompt_tokens,
             answer_tokens=settings.max_tokens,
             window=model.shape.window,
-            memory=model.memory(total),
+            memory=int8 if int8 and storage == "int8" else full,
             packed=hip.packed_from is not None,
+            kv_cache=storage,
+            otherwise=full if storage == "int8" else int8,
         )
         readings.append(Reading(position if task.each else None, prefix, suffixes, hip, budget))
     return readings
@@ -145,28 +150,34 @@ def _fits(reading: Reading, model: str, can_split: bool) -> bool:
 
 
 def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> None:
-    """Say it when a context is read beyond what the model was trained for."""
+    """Say it when a context is read beyond what the model was trained for, or kept as integers for want of memory."""
     longest = max((reading.budget.total_tokens for reading in readings if reading.budget.packed), default=0)
     window = next((reading.budget.window for reading in readings), None)
     if settings.positions == "auto" and longest:
         render.say(f"hip: {longest:,} tokens, beyond the {window:,} that {model} was trained for: positions are packed")
+    coded = [reading.budget for reading in readings if reading.budget.kv_cache == "int8"]
+    if settings.kv_cache == "auto" and coded:
+        most = max(budget.memory.needed for budget in coded)
+        full = max(budget.otherwise.needed for budget in coded if budget.otherwise)
+        render.say(f"hip: keys and values are kept as int8: {most / GIB:.1f} GiB in all instead of {full / GIB:.1f}")
 
 
 def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output: render.Output, result: Result) -> None:
     settings = result.settings
-    saved = None
+    session = None
     if settings.session is not None:
         (reading,) = readings  # --each is excluded
         paths = [document.path for document in reading.budget.documents]
-        saved = open_session(settings.session, reading.prefix, paths, model.basis(reading.hip))
+        basis = model.basis(reading.hip, reading.budget.kv_cache)
+        session = saved.open_session(settings.session, reading.prefix, paths, basis)
     try:
-        with saved or nullcontext():
+        with session or nullcontext():
             start = time.monotonic()
             with progress("Loading model", not settings.quiet):
                 model.load()
             result.load_s = time.monotonic() - start
             for reading in readings:
-                _answer_one(task, reading, model, saved, output, result)
+                _answer_one(task, reading, model, session, output, result)
     except RuntimeError as error:
         if out_of_memory := runtime.as_out_of_memory(error):
             raise out_of_memory from error
@@ -182,19 +193,20 @@ def _answer_one(
     task: Task,
     reading: Reading,
     model: runtime.Runtime,
-    saved: Session | None,
+    session: saved.Session | None,
     output: render.Output,
     result: Result,
 ) -> None:
-    """Read one context, as far as it is not `saved`, and answer every question about it, writing text as it comes."""
+    """Read one context, as far as no `session` keeps it, and answer every question about it, text as it comes."""
     settings = result.settings
-    reader = model.reader(reading.budget.total_tokens, reading.hip)
+    reader = model.reader(reading.budget.total_tokens, reading.hip, reading.budget.kv_cache)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
-        result.cached_tokens += read(reader, reading.prefix, saved, update, render.warn)
+        result.cached_tokens += read(reader, reading.prefix, session, update, render.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
     result.longest = max(result.longest, reading.budget.prompt_tokens)
+    result.kv_cache = "int8" if reading.budget.kv_cache == "int8" else result.kv_cache
     result.packed_from = reading.hip.packed_from if result.packed_from is None else result.packed_from
     streamed = None if settings.as_json else output
     # An answer that shows as it comes needs no other sign of life.

@@ -10,7 +10,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.inputs import ReadOptions
-from hipcli.options import AttentionKind, Dtype, PositionKind
+from hipcli.options import AttentionKind, Dtype, KvCacheKind, PositionKind
 from hipcli.saved import folder_of
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -23,6 +23,7 @@ _NEEDS = {
     "dense_layers": ("hip", "streaming"),
     "selector": ("hip",),
     "positions": ("hip", "streaming"),
+    "kv_cache": ("hip", "streaming"),
 }
 
 
@@ -38,6 +39,7 @@ class Settings:
     model: str
     device: str
     dtype: Dtype
+    kv_cache: KvCacheKind
     attention: AttentionKind
     hip: HipConfig
     positions: PositionKind
@@ -74,8 +76,8 @@ def gather(context: typer.Context) -> Settings:
 
 
 _PLAIN = (
-    "session", "prompt", "model", "device", "dtype", "attention", "positions", "temperature", "top_p", "seed",
-    "max_tokens", "as_json", "output", "dry_run", "verbose", "quiet",
+    "session", "prompt", "model", "device", "dtype", "kv_cache", "attention", "positions", "temperature", "top_p",
+    "seed", "max_tokens", "as_json", "output", "dry_run", "verbose", "quiet",
 )  # fmt: skip
 
 

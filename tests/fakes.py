@@ -12,6 +12,7 @@ from hip_attention.config import HipConfig
 from hipcli import budget, runtime
 from hipcli.events import Done, Event, PrefillProgress, Token
 from hipcli.models import ModelShape
+from hipcli.options import KvStorage
 from hipcli.saved import Basis
 from hipcli.settings import Settings
 
@@ -66,21 +67,22 @@ class FakeRuntime:
     questions: list[str] = field(default_factory=list)
     capacities: list[int] = field(default_factory=list)
     attentions: list[HipConfig] = field(default_factory=list)
+    kept_as: list[KvStorage] = field(default_factory=list)
     answering: int = 0
 
-    def memory(self, tokens: int) -> budget.Memory:
-        assert self.settings is not None
-        return budget.memory(self.shape, tokens, self.settings.hip, 2, self.available)
+    def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
+        return budget.memory(self.shape, tokens, hip, 2, self.available, kv_cache)
 
     def load(self) -> None:
         self.loads += 1
 
-    def basis(self, hip: HipConfig) -> Basis:
-        return Basis(self.name, self.revision, "int32", asdict(hip))
+    def basis(self, hip: HipConfig, kv_cache: KvStorage) -> Basis:
+        return Basis(self.name, self.revision, "int32", asdict(hip), kv_cache)
 
-    def reader(self, capacity: int, hip: HipConfig) -> "FakeReader":
+    def reader(self, capacity: int, hip: HipConfig, kv_cache: KvStorage) -> "FakeReader":
         self.capacities.append(capacity)
         self.attentions.append(hip)
+        self.kept_as.append(kv_cache)
         return FakeReader(self)
 
     def peak_bytes(self) -> int:
@@ -102,12 +104,12 @@ class FakeReader:
         import torch
 
         kept = torch.tensor(self.kept[start:stop], dtype=torch.int32)[None, None, :, None]
-        return [(kept, -kept)]
+        return [{"key": kept, "value": -kept}]
 
     def restore(self, state: Any) -> None:
-        ((key, value),) = state
-        assert key.equal(-value)
-        self.kept += key.flatten().tolist()
+        (layer,) = state
+        assert layer["key"].equal(-layer["value"])
+        self.kept += layer["key"].flatten().tolist()
 
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
         assert self.kept == list(ids[: self.length])

@@ -28,7 +28,7 @@ Attention = Annotated[
         metavar="SPEC",
         help="NAME[:FIELD=VALUE,...], repeatable; the first is what others are compared with. Names: dense, hip, "
         "streaming, representative, representative-first, quest, mean, oracle, hyper, yarn:factor=N. "
-        "Fields: top_k, block_q, block_k, sink, window, dense_layers, min_context, backend and so on.",
+        "Fields: top_k, block_q, block_k, sink, window, dense_layers, min_context, kv_cache and so on.",
         rich_help_panel=o.ATTENTION,
     ),
 ]

@@ -36,6 +36,7 @@ def summarize(
     model: o.ModelName = DEFAULT_MODEL,
     device: o.Device = "auto",
     dtype: o.ModelDtype = "auto",
+    kv_cache: o.KvCache = "auto",
     attention: o.Attention = "hip",
     top_k: o.TopK = o.ATTENTION_DEFAULTS.top_k,
     refresh_interval: o.RefreshInterval = o.ATTENTION_DEFAULTS.refresh_interval,

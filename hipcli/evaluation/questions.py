@@ -143,7 +143,7 @@ def _choose(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item]
     """The option whose letter is the likeliest next token after "The answer is option"."""
     correct, probability, chosen = [], [], []
     with subject.attending(spec):
-        reading = subject.reading(spec.config, prompt.tokens, spec.attention())
+        reading = subject.reading(spec.config, prompt.tokens, spec.attention(), spec.int8)
         # As the engine does: the last, incomplete query block is read with each question.
         whole = len(prompt.prefix) // spec.config.block_q * spec.config.block_q
         reading.read(prompt.prefix[:whole])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from hip_attention.config import HipConfig
 
 from hipcli.errors import ExitCode, HipError
+from hipcli.options import KvStorage
 
 if TYPE_CHECKING:
     from hip_attention.cache import SparseAttention
@@ -21,13 +22,15 @@ class Spec:
     """A kind of attention with its settings. `text` is what the user called it.
 
     `method` is one of METHODS; `config` says where attention is sparse and how many keys it may use; `yarn` is the
-    `factor` by which YaRN stretches the trained window, None to leave positions as the model has them.
+    `factor` by which YaRN stretches the trained window, None to leave positions as the model has them; `int8` keeps
+    keys and values as integers.
     """
 
     text: str
     method: str
     config: HipConfig
     yarn: float | None = None
+    int8: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values; what it is called does not.
@@ -35,7 +38,8 @@ class Spec:
         Dense attention has no settings, so that its results outlive other defaults.
         """
         config = {"backend": "dense"} if self.config.backend == "dense" else asdict(self.config)
-        return {"method": self.method, "yarn": self.yarn, **config}
+        kept = {"kv_cache": "int8"} if self.int8 else {}
+        return {"method": self.method, "yarn": self.yarn, **config, **kept}
 
     def attention(self) -> "SparseAttention | None":
         """What replaces sparse attention, or None where the product's own is meant. Imports torch."""
@@ -58,8 +62,9 @@ def parse(text: str) -> Spec:
         raise _usage(text, "yarn takes one setting, factor", "say yarn:factor=2")
     if name == "dense" and (values or factor is not None):
         raise _usage(text, f"dense takes none of {', '.join(values) or 'factor'}")
+    int8 = values.pop("kv_cache", "full") == "int8"
     try:
-        return Spec(text, name, _config(name, values), factor)
+        return Spec(text, name, _config(name, values), factor, int8)
     except ValueError as error:
         raise _usage(text, str(error)) from error
 
@@ -93,7 +98,11 @@ def _field(text: str, pair: str) -> tuple[str, Any]:
             return field, float(value)
         except ValueError as error:
             raise _usage(text, f"factor must be a number, not {value!r}") from error
-    known = [each.name for each in fields(HipConfig)]
+    if field == "kv_cache":
+        if value not in get_args(KvStorage):
+            raise _usage(text, f"kv_cache is one of {', '.join(get_args(KvStorage))}, not {value!r}")
+        return field, value
+    known = [*(each.name for each in fields(HipConfig)), "kv_cache"]
     if field not in known:
         raise _usage(text, f"no field {field!r}", f"fields: {', '.join(known)}")
     kind = get_type_hints(HipConfig)[field]

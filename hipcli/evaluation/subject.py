@@ -101,19 +101,24 @@ class Subject:
 
     def engine(self, spec: Spec, capacity: int) -> Engine:
         """The engine that `hip ask` would use; valid within `attending(spec)`."""
-        return Engine(self.model, self.tokenizer, spec.config, capacity=capacity, attention=spec.attention())
+        attention = spec.attention()
+        return Engine(
+            self.model, self.tokenizer, spec.config, capacity=capacity, attention=attention, int8=spec.int8
+        )  # fmt: skip
 
-    def reading(self, config: HipConfig, capacity: int, attention: SparseAttention | None = None) -> "Reading":
+    def reading(
+        self, config: HipConfig, capacity: int, attention: SparseAttention | None = None, int8: bool = False
+    ) -> "Reading":
         """An empty context of our own; valid within `attending(spec)`."""
         rotaries = detach_rotary(self.model, capacity, config.packed_from)
-        cache = HipCache(self.model.config, config, capacity, rotaries, attention)
+        cache = HipCache(self.model.config, config, capacity, rotaries, attention, int8)
         return Reading(self.model, cache, config)
 
     @torch.inference_mode()
     def hidden(self, ids: Sequence[int], spec: Spec, start: int) -> Tensor:
         """Last hidden states [T - start, hidden] of the tokens from `start` on, read in chunks."""
         with self.attending(spec):
-            return self.reading(spec.config, len(ids), spec.attention()).read(ids)[start:]
+            return self.reading(spec.config, len(ids), spec.attention(), spec.int8).read(ids)[start:]
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:

@@ -24,16 +24,35 @@ class Buffer:
         return self._data
 
     @property
+    def raw(self) -> Tensor:
+        """The whole storage [B, H, capacity, D], as a kernel reads it."""
+        return self.data
+
+    @property
     def tokens(self) -> Tensor:
         """View of the stored tokens [B, H, length, D]."""
         return self.data[:, :, : self.length]
 
+    @property
+    def outline(self) -> Tensor:
+        """A tensor of the shape of the stored tokens [B, H, length, D]: here they themselves."""
+        return self.tokens
+
+    @property
+    def like(self) -> Tensor:
+        """No tokens, [B, H, 0, D], in the dtype and on the device of those that are stored."""
+        return self.data[:, :, :0]
+
     def append(self, new: Tensor) -> None:
         """Store `new` [B, H, T, D] behind what is there."""
-        stop = self.length + new.shape[2]
-        self.grow(stop, new)
-        self.data[:, :, self.length : stop] = new
-        self.length = stop
+        self.extend(new.shape[2], new)[:] = new
+
+    def extend(self, count: int, like: Tensor) -> Tensor:
+        """View of `count` more tokens [B, H, count, D] behind what is there, to be written; `like` as for `grow`."""
+        stop = self.length + count
+        self.grow(stop, like)
+        start, self.length = self.length, stop
+        return self.part(start, stop)
 
     def grow(self, capacity: int, like: Tensor) -> None:
         """Make room for `capacity` tokens shaped and typed as those of `like` [B, H, *, D]."""
@@ -47,6 +66,31 @@ class Buffer:
             data[:, :, : self.length] = self.tokens
         self._data = data
 
+    def part(self, start: int, stop: int) -> Tensor:
+        """View of tokens [start, stop), [B, H, stop - start, D]."""
+        return self.data[:, :, start:stop]
+
+    def whole(self, length: int, scratch: "Buffer") -> Tensor:
+        """The first `length` tokens and more, [B, H, >= length, D]; `scratch` is not needed."""
+        return self.data
+
+    def gather(self, blocks: Tensor, block_k: int, out: Tensor) -> None:
+        """Blocks int64 [B, S, K] of `block_k` tokens, each set from its head, into out [B, S, K * block_k, D]."""
+        batch, sets, count = blocks.shape
+        group = sets // self.data.shape[1]
+        for b in range(batch):
+            for s in range(sets):
+                rows = self.data[b, s // group].view(-1, block_k * self.data.shape[3])
+                torch.index_select(rows, 0, blocks[b, s], out=out[b, s].view(count, -1))
+
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on."""
         self.length = min(self.length, length)
+
+    def state(self, start: int, stop: int) -> dict[str, Tensor]:
+        """View of what tokens [start, stop) are stored as."""
+        return {"": self.part(start, stop)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Store the next tokens as `state` gave them."""
+        self.append(state[""])

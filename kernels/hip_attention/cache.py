@@ -1,6 +1,7 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ from hip_attention.buffer import Buffer
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
 from hip_attention.geometry import Slab, packed_start, sparse_start
+from hip_attention.quantized import QuantizedBuffer, Stored
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
 from hip_attention.torch_select import select
@@ -28,14 +30,31 @@ SparseAttention = Callable[[Tensor, Tensor, Tensor, HipConfig, float], Tensor]
 QUESTION_ROWS = 1024  # a longer question is read like a document, because dense rows cost as much as keys are many
 
 
+@dataclass(frozen=True)
+class Scratch:
+    """Memory that layers may share, because only one of them attends at a time.
+
+    For keys `rotated` to true positions, and for `keys` and `values` that are stored as integers.
+    """
+
+    rotated: Buffer
+    keys: Buffer
+    values: Buffer
+
+    @classmethod
+    def of(cls, config: HipConfig, capacity: int) -> "Scratch":
+        rotated = Buffer(true_positions(config, capacity), config.block_k)
+        return cls(rotated, Buffer(capacity, config.block_k), Buffer(capacity, config.block_k))
+
+
 class LayerCache:
     """Keys and values of one attention layer in preallocated memory, and attention over them.
 
     With a `rotary` keys are stored as they are before rotation, and are rotated when they are used: to their true
-    positions, or past `packed_from` to packed ones. Without one they arrive rotated. `scratch` is memory for rotated
-    keys that layers may share, because only one of them attends at a time. `attention` replaces sparse attention,
-    prefill and decode, by a function of tensors. Batch and heads are those of the first keys. Gradients do not flow
-    through a cache.
+    positions, or past `packed_from` to packed ones. Without one they arrive rotated. With `int8` keys and values are
+    stored as integers (see `quantized`): prefill makes numbers of all of them for each chunk, decode of those that are
+    attended to. `attention` replaces sparse attention, prefill and decode, by a function of tensors. Batch and heads
+    are those of the first keys. Gradients do not flow through a cache.
     Raises ValueError when positions shall be packed without a `rotary`.
     """
 
@@ -44,16 +63,18 @@ class LayerCache:
         config: HipConfig,
         capacity: int = 0,
         rotary: Rotary | None = None,
-        scratch: Buffer | None = None,
+        scratch: Scratch | None = None,
         attention: SparseAttention | None = None,
+        int8: bool = False,
     ) -> None:
         if config.packed_from is not None and rotary is None:
             raise ValueError(NEEDS_ROTARY)
         self.config = config
         self._of_decode = config.of_decode
         self.rotary = rotary
-        self.keys = Buffer(capacity, config.block_k)
-        self.values = Buffer(capacity, config.block_k)
+        store = QuantizedBuffer if int8 else Buffer
+        self.keys: Stored = store(capacity, config.block_k)
+        self.values: Stored = store(capacity, config.block_k)
         self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
         self.working_set: WorkingSet | None = None
         self.decode_state: DecodeState | None = None
@@ -61,7 +82,7 @@ class LayerCache:
         self._attention = attention
         self._steps = 0  # tokens decoded since the last prefill, rewind or first packed one
         self._packed = False  # where the working set stands
-        self._scratch = scratch if scratch is not None else Buffer(capacity, config.block_k)
+        self._scratch = scratch or Scratch.of(config, capacity)
         self._rotated: Buffer | None = None
 
     @property
@@ -76,6 +97,22 @@ class LayerCache:
             self.summaries = make_summaries(self.config, key.device)
         self.keys.append(key)
         self.values.append(value)
+
+    def state(self, start: int, stop: int) -> dict[str, Tensor]:
+        """What is stored of tokens [start, stop), as named views of it; most are [B, Hkv, stop - start, *]."""
+        stored = {"key": self.keys.state(start, stop), "value": self.values.state(start, stop)}
+        return {name + part: tensor for name, parts in stored.items() for part, tensor in parts.items()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Store the next tokens as `state` gave them for a cache with the same settings.
+
+        Everything else that attention remembers follows from them when it is needed.
+        """
+        if self.length == 0:
+            self.summaries = make_summaries(self.config, next(iter(state.values())).device)
+        for name, buffer in (("key", self.keys), ("value", self.values)):
+            buffer.restore({part.removeprefix(name): x for part, x in state.items() if part.startswith(name)})
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on."""
@@ -109,21 +146,21 @@ class LayerCache:
         first = length - length_q
         config = self._of_decode if length_q == 1 else self.config
         if dense or sparse_start(length_q, length, config) == length_q:
-            return dense_attention(self._turned(query, first), self._kept_keys(length), self._values(length), scale)
+            return dense_attention(self._turned(query, first), self._kept_keys(length), self._all_values(length), scale)
         if self._is_question(length_q):
             self.working_set, self._steps = None, 0
             keys = self._all_keys(length)[:, :, :length]
-            return dense_attention(self._turned(query, first), keys, self._values(length), scale)
+            return dense_attention(self._turned(query, first), keys, self._all_values(length), scale)
         if self._attention is not None:
             query, keys = self._turned(query, first), self._kept_keys(length)
-            return self._attention(query, keys, self._values(length), self.config, scale)
+            return self._attention(query, keys, self._all_values(length), self.config, scale)
         self._rotated = None
         if length_q == 1:
             return self._decode(query, scale, packed=False)
         self._begin_prefill()
         return prefill(
-            self._turned(query, first), self._all_keys(length), self.values.data, length, self.summaries, self.config,
-            scale, self._unrotated(query, packed=False),
+            self._turned(query, first), self._all_keys(length), self._whole_values(length), length, self.summaries,
+            self.config, scale, self._unrotated(query, packed=False),
         )  # fmt: skip
 
     def _attend_packed(self, query: Tensor, scale: float) -> Tensor:
@@ -140,11 +177,12 @@ class LayerCache:
         begin = position // config.block_q * config.block_q
         base = torch.div(begin - config.window + 1, config.block_k, rounding_mode="floor") * config.block_k
         placed = self.rotary.rotate_at(query, position - base + config.sink + config.top_k, config.packed_length)
-        output = query.new_empty(*query.shape[:3], self.values.data.shape[3])
+        values, unrotated = self._whole_values(self.length), self._unrotated(query, packed=True)
+        assert unrotated is not None
+        output = query.new_empty(*query.shape[:3], values.shape[3])
         sparse_rows(
-            placed, self.keys.data, self.values.data, 0, self.length,
-            self.summaries if config.uses_summaries else None, config, scale, output,
-            self._unrotated(query, packed=True),
+            placed, unrotated.key, values, 0, self.length, self.summaries if config.uses_summaries else None, config,
+            scale, output, unrotated,
         )  # fmt: skip
         return output
 
@@ -154,7 +192,7 @@ class LayerCache:
     def _sliding(self, query: Tensor, scale: float, window: int) -> Tensor:
         first = self.length - query.shape[2]
         start = max(0, first - window + 1)
-        keys, values = self._positioned(start, self.length), self.values.tokens[:, :, start:]
+        keys, values = self._positioned(start, self.length), self.values.part(start, self.length)
         return sliding_attention(self._turned(query, first), keys, values, window, self.config, scale)
 
     def _begin_prefill(self) -> None:
@@ -185,7 +223,8 @@ class LayerCache:
             self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1])
         else:
             place = self.working_set.length if packed else last
-            self.working_set.append(self._turned(self.keys.tokens[:, :, last:], place), self.values.tokens[:, :, last:])
+            key, value = (stored.part(last, self.length) for stored in (self.keys, self.values))
+            self.working_set.append(self._turned(key, place), value)
         place = self.working_set.length - 1 if packed else last
         return self.working_set.attend(self._turned(query, place), scale)
 
@@ -193,9 +232,8 @@ class LayerCache:
         from hip_attention.triton_decode import DecodeState
 
         batch, heads = query.shape[:2]
-        values = self.values.data
+        heads_k, dim_v = self.values.like.shape[1], self.values.like.shape[3]
         if self.decode_state is None:
-            heads_k, dim_v = values.shape[1], values.shape[3]
             self.decode_state = DecodeState(self._of_decode, batch, heads, heads_k, dim_v, query.device)
         state = self.decode_state
         state.length.fill_(self.length)
@@ -204,9 +242,9 @@ class LayerCache:
             state.refresh(self._search_query(query), self.summaries, self._search_keys() if by_key else None)
         positions = self._of_decode.packed_length if packed else self.length
         tables = None if self.rotary is None else self.rotary.cover(positions, query)
-        output = torch.empty(batch, heads, 1, values.shape[3], dtype=query.dtype, device=query.device)
+        output = torch.empty(batch, heads, 1, dim_v, dtype=query.dtype, device=query.device)
         place = self._of_decode.visible_keys - 1 + age if packed else self.length - 1
-        state.attend(self._turned(query, place), self.keys.data, values, scale, output, tables, packed)
+        state.attend(self._turned(query, place), self.keys.raw, self.values.raw, scale, output, tables, packed)
         return output
 
     def _summarise(self) -> None:
@@ -214,9 +252,8 @@ class LayerCache:
         begin = self.summaries.next_key
         if self.config.top_k and self.config.uses_summaries and begin + self.config.block_k <= self.length:
             by_content = self.config.packed_from is not None
-            self.summaries.extend(
-                self.keys.tokens[:, :, begin:] if by_content else self._positioned(begin, self.length)
-            )
+            read = self.keys.part if by_content else self._positioned
+            self.summaries.extend(read(begin, self.length))
 
     def _search_query(self, query: Tensor) -> Tensor:
         """Query [B, Hq, 1, D], the newest token's, as the search compares it with keys."""
@@ -227,14 +264,14 @@ class LayerCache:
 
     def _search_keys(self) -> Tensor:
         """Keys [B, Hkv, capacity, D] as the search reads them."""
-        return self._all_keys(self.length) if self.config.packed_from is None else self.keys.data
+        return self._all_keys(self.length) if self.config.packed_from is None else self._whole_keys()
 
     def _unrotated(self, query: Tensor, packed: bool) -> Unrotated | None:
         if self.config.packed_from is None:
             return None
         assert self.rotary is not None
         searched = self.rotary.rotate_to(query, self.config.search_distance)
-        return Unrotated(searched, self.keys.data, self.rotary, packed)
+        return Unrotated(searched, self._whole_keys(), self.rotary, packed)
 
     def _turned(self, x: Tensor, start: int) -> Tensor:
         """x [B, H, T, D] rotated to positions from `start` on."""
@@ -242,23 +279,37 @@ class LayerCache:
 
     def _positioned(self, start: int, stop: int) -> Tensor:
         """Keys [start, stop) rotated to their true positions."""
-        return self._turned(self.keys.data[:, :, start:stop], start)
+        return self._turned(self.keys.part(start, stop), start)
 
-    def _values(self, length: int) -> Tensor:
-        return self.values.data[:, :, :length]
+    def _whole_keys(self) -> Tensor:
+        """Keys as they arrived [B, Hkv, >= length, D], like those below until another layer asks for its own."""
+        return self.keys.whole(self.length, self._scratch.keys)
+
+    def _whole_values(self, length: int) -> Tensor:
+        """Values [B, Hkv, >= length, D]."""
+        return self.values.whole(length, self._scratch.values)
+
+    def _all_values(self, length: int) -> Tensor:
+        """Values [B, Hkv, length, D]."""
+        return self._whole_values(length)[:, :, :length]
 
     def _all_keys(self, length: int) -> Tensor:
-        """Keys at true positions [B, Hkv, >= length, D], `length` of them, until another layer asks for its own."""
+        """Keys at true positions [B, Hkv, >= length, D], `length` of them."""
+        rotated = self._scratch.rotated
+        keys = self.keys.whole(length, rotated)
         if self.rotary is None:
-            return self.keys.data
-        self._scratch.grow(length, self.keys.data)
-        self.rotary.rotate(self.keys.data[:, :, :length], 0, out=self._scratch.data[:, :, :length])
-        return self._scratch.data
+            return keys
+        rotated.grow(length, keys)
+        self.rotary.rotate(keys[:, :, :length], 0, out=rotated.data[:, :, :length])
+        return rotated.data
 
     def _kept_keys(self, length: int) -> Tensor:
-        """Keys at true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all."""
-        if self.rotary is None:
-            return self.keys.data[:, :, :length]
+        """Keys at true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all.
+
+        To keep them beside integers would take more memory than those save.
+        """
+        if self.rotary is None or isinstance(self.keys, QuantizedBuffer):
+            return self._all_keys(length)[:, :, :length]
         if self._rotated is None:
             self._rotated = Buffer(true_positions(self.config, self.keys.data.shape[2]))
         if self._rotated.length < length:
@@ -272,10 +323,21 @@ def make_layers(
     capacity: int = 0,
     rotary_of: Callable[[int], Rotary | None] | None = None,
     attention: SparseAttention | None = None,
+    int8: bool = False,
 ) -> list[LayerCache]:
-    """Caches for `count` layers that share one scratch buffer; `rotary_of(layer)` gives each its rotary."""
-    scratch = Buffer(true_positions(config, capacity), config.block_k)
-    return [LayerCache(config, capacity, rotary_of(i) if rotary_of else None, scratch, attention) for i in range(count)]
+    """Caches for `count` layers that share scratch memory; `rotary_of(layer)` gives each its rotary.
+
+    With `int8` all but `config.full_layers` store integers. Raises ValueError where that leaves none.
+    """
+    if int8 and config.backend == "dense":
+        raise ValueError("int8 keys and values need sparse attention: dense attention reads all of them at every token")
+    scratch = Scratch.of(config, capacity)
+    return [
+        LayerCache(
+            config, capacity, rotary_of(i) if rotary_of else None, scratch, attention, int8 and i >= config.full_layers
+        )
+        for i in range(count)
+    ]  # fmt: skip
 
 
 def true_positions(config: HipConfig, capacity: int) -> int:

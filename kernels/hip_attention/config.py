@@ -111,6 +111,11 @@ class HipConfig:
         return replace(self, selector="exhaustive", block_q=self.block_k, query_stride=1, backend="torch")
 
     @property
+    def full_layers(self) -> int:
+        """First layers whose every token reads all keys: storing those as integers would cost time at every token."""
+        return self.dense_layers if self.packed_from is None else 0
+
+    @property
     def visible_keys(self) -> int:
         """Keys a row may see: sink + top_k + window. Rows that have no more are attended to exactly."""
         return self.sink + self.top_k + self.window

@@ -45,9 +45,9 @@ class HipLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         self.is_initialized = True
         self.cache.append(key_states, value_states)
-        keys = self.cache.keys.tokens
+        keys = self.cache.keys.outline
         keys.hip_cache = self.cache  # type: ignore[attr-defined]
-        return keys, self.cache.values.tokens
+        return keys, self.cache.values.outline
 
     def get_seq_length(self) -> int:
         return self.cache.length
@@ -73,6 +73,7 @@ class HipCache(Cache):  # type: ignore[misc]
     capacity: tokens to reserve room for; more are stored by growing.
     rotaries: one Rotary a layer if the model does not rotate by itself (see `detach_rotary`).
     attention: replaces sparse attention in the layers that would use it, for experiments (see `cache.LayerCache`).
+    int8: keep keys and values as integers, in little more than half the memory of 16-bit numbers, but for dense layers.
     """
 
     def __init__(
@@ -82,10 +83,11 @@ class HipCache(Cache):  # type: ignore[misc]
         capacity: int = 0,
         rotaries: list[Rotary] | None = None,
         attention: SparseAttention | None = None,
+        int8: bool = False,
     ) -> None:
         count = model_config.get_text_config(decoder=True).num_hidden_layers
         rotary_of = rotaries.__getitem__ if rotaries is not None else None
-        states = make_layers(count, config or hip_config(model_config), capacity, rotary_of, attention)
+        states = make_layers(count, config or hip_config(model_config), capacity, rotary_of, attention, int8)
         super().__init__(layers=[HipLayer(state) for state in states])
 
     @contextmanager
@@ -104,18 +106,15 @@ class HipCache(Cache):  # type: ignore[misc]
         for layer in self.layers:
             layer.cache.truncate(length)
 
-    def state(self, start: int, stop: int) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values [B, Hkv, stop - start, D] of tokens [start, stop) as every layer stores them; views."""
-        caches = [layer.cache for layer in self.layers]
-        return [(cache.keys.data[:, :, start:stop], cache.values.data[:, :, start:stop]) for cache in caches]
+    def state(self, start: int, stop: int) -> list[dict[str, Tensor]]:
+        """What every layer stores of tokens [start, stop), as named views (see `LayerCache.state`)."""
+        return [layer.cache.state(start, stop) for layer in self.layers]
 
-    def restore(self, state: list[tuple[Tensor, Tensor]]) -> None:
-        """Store the next tokens' keys and values, as `state` gave them for the same tokens and settings.
-
-        Everything else that attention remembers follows from them when it is needed.
-        """
-        for layer, (key, value) in zip(self.layers, state, strict=True):
-            layer.update(key, value)
+    def restore(self, state: list[dict[str, Tensor]]) -> None:
+        """Store the next tokens as `state` gave them for the same tokens and settings."""
+        for layer, stored in zip(self.layers, state, strict=True):
+            layer.is_initialized = True
+            layer.cache.restore(stored)
 
 
 def hip_config(model_config: PreTrainedConfig) -> HipConfig:

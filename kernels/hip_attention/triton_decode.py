@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hip_attention.backend import Summaries
 from hip_attention.config import HipConfig
+from hip_attention.quantized import Codes
 from hip_attention.triton_common import precision, searchable, spread_factor
 from hip_attention.triton_ranking import RANKED_SLOTS, keep_best, pack
 from hip_attention.triton_representative import search_one
@@ -74,8 +75,8 @@ class DecodeState:
     def attend(
         self,
         query: Tensor,
-        key: Tensor,
-        value: Tensor,
+        key: Tensor | Codes,
+        value: Tensor | Codes,
         scale: float,
         output: Tensor,
         tables: tuple[Tensor, Tensor] | None = None,
@@ -83,13 +84,16 @@ class DecodeState:
     ) -> None:
         """Attention of query [B, Hq, 1, D] over sink, selected keys and all since the window of the refresh began.
 
-        key and value [B, Hkv, capacity, D]; output [B, Hq, 1, D]. `tables` are cosine and sine [positions, D / 2] if
-        keys are yet to be rotated: to their true positions, or if `packed` to their places in the row of sink,
-        selected blocks and window. The query arrives rotated.
+        key and value [B, Hkv, capacity, D], or both Codes of them, contiguous; output [B, Hq, 1, D]. `tables` are
+        cosine and sine [positions, D / 2] if keys are yet to be rotated: to their true positions, or if `packed` to
+        their places in the row of sink, selected blocks and window. The query arrives rotated.
         """
         config = self.config
         batch, heads, _, dim = query.shape
-        dim_v = value.shape[3]
+        coded = isinstance(key, Codes)
+        keys, *key_code = key if isinstance(key, Codes) else (key, query, query, query)
+        values, *value_code = value if isinstance(value, Codes) else (value, query, query, query)
+        dim_v = values.shape[3]
         members = 1 if packed else self._group
         splits = self._splits(members)
         part = dim if tables is None else dim // 2
@@ -97,14 +101,14 @@ class DecodeState:
         cosine, sine = tables if tables is not None else (query, query)
         with torch.cuda.device_of(query):
             _attend_split[(splits, heads // members, batch)](
-                query, key, value, self.blocks if packed else self._shared, self._totals, self._norms, self.length,
-                self.refreshed, cosine, sine, scale * 1.4426950408889634,
-                *query.stride()[:2], *key.stride()[:3], *value.stride()[:3],
+                query, keys, values, self.blocks if packed else self._shared, self._totals, self._norms, self.length,
+                self.refreshed, cosine, sine, *key_code, *value_code, scale * 1.4426950408889634,
+                *query.stride()[:2], *keys.stride()[:3], *values.stride()[:3],
                 GROUP=self._group, MEMBERS=members, ROWS=max(16, triton.next_power_of_2(members)),
                 GATHERED=members * config.top_k, BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window,
                 SPLITS=splits, CHUNK=CHUNK, SIZE=part, WIDTH=max(16, triton.next_power_of_2(part)), SIZE_V=dim_v,
                 WIDTH_V=max(16, triton.next_power_of_2(dim_v)), ROTATE=tables is not None, PACKED=packed,
-                PRECISION=precision(query), num_warps=4 if row_bytes <= 256 else 8,
+                CODED=coded, PRECISION=precision(query), num_warps=4 if row_bytes <= 256 else 8,
             )  # fmt: skip
             slots = triton.next_power_of_2(splits)
             width = min(triton.next_power_of_2(dim_v), max(1, MERGED // slots))
@@ -185,13 +189,28 @@ def _share(chosen, shared, GROUP: tl.constexpr, SELECTED: tl.constexpr, SLOTS: t
 
 
 @triton.jit
+def _load(at, here, row, side, inside, scales, spread, centre, CODED: tl.constexpr, like: tl.constexpr):
+    """Numbers at the addresses `at` [n, m], or if CODED what the codes there stand for: see `quantized.Codes`.
+
+    row [n, 1] and side [1, m] are where the scales of the rows, and spread and centre of their dimensions, lie.
+    """
+    x = tl.load(at, mask=here & inside, other=0)
+    if CODED:
+        scale = tl.load(scales + row, mask=here, other=0.0).to(tl.float32)
+        width = tl.load(spread + side, mask=inside, other=0.0).to(tl.float32)
+        x = (x.to(tl.float32) * scale * width + tl.load(centre + side, mask=inside, other=0.0).to(tl.float32)).to(like)
+    return x
+
+
+@triton.jit
 def _attend_split(
-    query, key, value, chosen, totals, norms, length, refreshed, cosine, sine, scale,
+    query, key, value, chosen, totals, norms, length, refreshed, cosine, sine,
+    key_scales, key_spread, key_centre, value_scales, value_spread, value_centre, scale,
     sqb, sqh, skb, skh, skt, svb, svh, svt,
     GROUP: tl.constexpr, MEMBERS: tl.constexpr, ROWS: tl.constexpr, GATHERED: tl.constexpr, BLOCK_K: tl.constexpr,
     SINK: tl.constexpr, WINDOW: tl.constexpr, SPLITS: tl.constexpr, CHUNK: tl.constexpr, SIZE: tl.constexpr,
     WIDTH: tl.constexpr, SIZE_V: tl.constexpr, WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr,
-    PRECISION: tl.constexpr,
+    CODED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """MEMBERS heads of a group attend to CHUNK keys: of all blocks they selected, which are GATHERED keys one list
     after the other, or of sink and window, which then has grown since the refresh.
@@ -224,23 +243,31 @@ def _attend_split(
     head = members * MEMBERS + row
     dim = tl.arange(0, WIDTH)
     inside = (dim < SIZE)[None, :]
-    here = seen[:, None] & inside
+    here = seen[:, None]
+    like: tl.constexpr = query.dtype.element_ty
+    head_k = members * MEMBERS // GROUP
     queries = query + batch * sqb + head[:, None] * sqh + dim[None, :]
-    keys = key + batch * skb + members * MEMBERS // GROUP * skh + token * skt + dim[None, :]
+    first_key = batch * skb + head_k * skh
+    keys = key + first_key + token * skt + dim[None, :]
+    # Codes are contiguous: a row's number is its place divided by its width, and that of its head is found likewise.
+    row_k, side_k = first_key // skt + token, first_key // skh * skt + dim[None, :]
     q = tl.load(queries, mask=present & inside, other=0.0)
-    k = tl.load(keys, mask=here, other=0.0)
+    k = _load(keys, here, row_k, side_k, inside, key_scales, key_spread, key_centre, CODED, like)
     dim_v = tl.arange(0, WIDTH_V)
     inside_v = (dim_v < SIZE_V)[None, :]
-    values = value + batch * svb + members * MEMBERS // GROUP * svh + token * svt + dim_v[None, :]
-    visible = seen[:, None] & inside_v
+    first_value = batch * svb + head_k * svh
+    values = value + first_value + token * svt + dim_v[None, :]
+    row_v, side_v = first_value // svt + token, first_value // svh * svt + dim_v[None, :]
     if PRECISION != "ieee":  # both loads under way at once, but float32 needs the shared memory of keys for values
-        v = tl.load(values, mask=visible, other=0.0)
+        v = _load(values, here, row_v, side_v, inside_v, value_scales, value_spread, value_centre, CODED, like)
     if ROTATE:
         other_q = tl.load(queries + SIZE, mask=present & inside, other=0.0)
-        other_k = tl.load(keys + SIZE, mask=here, other=0.0)
+        other_k = _load(
+            keys + SIZE, here, row_k, side_k + SIZE, inside, key_scales, key_spread, key_centre, CODED, like
+        )
         angle = place[:, None] * SIZE + dim[None, :]
-        cos = tl.load(cosine + angle, mask=here, other=0.0).to(tl.float32)
-        sin = tl.load(sine + angle, mask=here, other=0.0).to(tl.float32)
+        cos = tl.load(cosine + angle, mask=here & inside, other=0.0).to(tl.float32)
+        sin = tl.load(sine + angle, mask=here & inside, other=0.0).to(tl.float32)
         first = (k * cos - other_k * sin).to(q.dtype)
         second = (other_k * cos + k * sin).to(q.dtype)
         logits = tl.dot(q, tl.trans(first), input_precision=PRECISION)
@@ -251,7 +278,7 @@ def _attend_split(
     peak = tl.maximum(tl.max(logits, 1), -1.0e30)
     p = tl.math.exp2(logits - peak[:, None])
     if PRECISION == "ieee":
-        v = tl.load(values, mask=visible, other=0.0)
+        v = _load(values, here, row_v, side_v, inside_v, value_scales, value_spread, value_centre, CODED, like)
     total = tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
     at = (batch * tl.num_programs(1) * MEMBERS + head) * SPLITS + split
     tl.store(totals + at[:, None] * SIZE_V + dim_v[None, :], total, mask=present & inside_v)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hip_attention.buffer import Buffer
 from hip_attention.config import HipConfig
+from hip_attention.quantized import Stored
 from hip_attention.rotary import Rotary
 
 
@@ -32,33 +32,33 @@ class WorkingSet:
         """Number of keys, which at packed positions is one more than that of the newest."""
         return self._length
 
-    def refresh(self, keys: Buffer, values: Buffer, blocks: Tensor | None, rotary: Rotary | None, heads: int) -> None:
+    def refresh(self, keys: Stored, values: Stored, blocks: Tensor | None, rotary: Rotary | None, heads: int) -> None:
         """Gather what the newest cached token attends to, for `heads` query heads.
 
         `keys` are rotated by `rotary` if given, to true or packed positions; blocks int64 [B, Hq, K] ascending, none
         in the sink, or None.
         """
         config, length = self.config, keys.length
-        self._reserve(keys.data, values.data, heads)
+        self._reserve(keys.like, values.like, heads)
         self._length = 0
         if blocks is not None:
             oldest = length - config.window
             if not self.packed:
-                of_group = blocks.unflatten(1, (keys.data.shape[1], -1)).flatten(2)
+                of_group = blocks.unflatten(1, (keys.like.shape[1], -1)).flatten(2)
                 blocks = distinct(of_group, -(-oldest // config.block_k))
             self._length = selected = blocks.shape[2] * config.block_k
             chosen = self._keys[:, :, :selected]
-            _gather_blocks(keys.data, blocks, config.block_k, chosen)
-            _gather_blocks(values.data, blocks, config.block_k, self._values[:, :, :selected])
+            keys.gather(blocks, config.block_k, chosen)
+            values.gather(blocks, config.block_k, self._values[:, :, :selected])
             if rotary is not None and self.packed:
                 rotary.rotate(chosen, config.sink, out=chosen)
             elif rotary is not None:
                 rotary.rotate_blocks(chosen, blocks, config.block_k, out=chosen)
             self._hide(blocks, oldest)
         for start, stop in ((0, config.sink), (length - config.window, length)):
-            part = keys.data[:, :, start:stop]
+            part = keys.part(start, stop)
             place = self._length if self.packed and start else start
-            self._put(part if rotary is None else rotary.rotate(part, place), values.data[:, :, start:stop])
+            self._put(part if rotary is None else rotary.rotate(part, place), values.part(start, stop))
 
     def append(self, key: Tensor, value: Tensor) -> None:
         """Add the newest token's key and value [B, Hkv, 1, D], which all heads of its group see."""
@@ -104,13 +104,3 @@ def distinct(blocks: Tensor, filler: int) -> Tensor:
     repeated = F.pad(ordered[..., 1:] == ordered[..., :-1], (1, 0))
     most = int((~repeated).sum(-1).max())
     return ordered.masked_fill_(repeated, filler).sort(-1).values[..., :most]
-
-
-def _gather_blocks(x: Tensor, blocks: Tensor, block_k: int, out: Tensor) -> None:
-    """Blocks int64 [B, S, K] of x [B, Hkv, capacity, D], each set from its head, into out [B, S, K * block_k, D]."""
-    batch, sets, count = blocks.shape
-    group = sets // x.shape[1]
-    for b in range(batch):
-        for s in range(sets):
-            rows = x[b, s // group].view(-1, block_k * x.shape[3])
-            torch.index_select(rows, 0, blocks[b, s], out=out[b, s].view(count, -1))

@@ -8,6 +8,7 @@ from hip_attention.config import HipConfig
 from hipcli import budget
 from hipcli.budget import GIB, Budget, DocumentCount, Memory
 from hipcli.errors import ExitCode, HipError
+from hipcli.kv_cache import choose
 from hipcli.models import ModelShape
 
 LLAMA_8B = ModelShape(
@@ -75,6 +76,44 @@ def test_memory_of_a_known_model() -> None:
     assert hip.weights == 16 * GIB
     assert hip.needed == hip.weights + hip.keys_and_values + hip.summaries + hip.workspace
     assert GIB / 2 < hip.workspace < 2 * GIB
+
+
+@pytest.mark.parametrize(("config", "dense"), [(HipConfig(), 3), (HipConfig(packed_from=131072), 0)])
+def test_integers_take_half_and_the_numbers_of_one_layer(config: HipConfig, dense: int) -> None:
+    """128 dimensions are 128 codes and a scale of two bytes; layers that read everything stay as they are."""
+    full, int8 = (budget.memory(LLAMA_8B, 131072, config, 2, None, kind) for kind in ("full", "int8"))
+    layer = GIB // 2
+    assert int8.keys_and_values == dense * layer + (32 - dense) * layer * 130 // 256
+    assert int8.workspace == full.workspace + layer
+    assert (int8.summaries, int8.weights) == (full.summaries, full.weights)
+
+
+def test_integers_are_offered_where_they_help() -> None:
+    short = Memory(weights=2 * GIB, keys_and_values=GIB, summaries=0, workspace=0, available=GIB)
+    for otherwise, offered in ((None, False), (short, False), (ENOUGH, True)):
+        hint = refusal(Budget((TEXT,), 1, 1, None, short, otherwise=otherwise)).hint or ""
+        assert ("--kv-cache int8" in hint) == offered
+    assert "--kv-cache" not in (refusal(Budget((TEXT,), 1, 1, None, short, False, "int8", ENOUGH)).hint or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "available", "kept", "chosen"),
+    [
+        ("auto", None, None, "full"),
+        ("auto", 10, None, "full"),
+        ("auto", 9, None, "int8"),
+        ("auto", 1, None, "int8"),
+        ("auto", 10, "int8", "int8"),
+        ("auto", 10, "full", "full"),
+        ("full", 9, "int8", "full"),
+        ("int8", 10, None, "int8"),
+    ],
+)
+def test_choice_of_what_to_keep(kind: str, available: int | None, kept: str | None, chosen: str) -> None:
+    full, int8 = (Memory(1, size, 1, 1, available) for size in (7, 4))
+    assert choose(kind, full, int8, kept) == chosen
+    assert choose(kind, full, None, kept) == "full", "dense attention has no choice"
+    assert choose("auto", full, Memory(1, 8, 1, 1, available)) == "full", "where integers take more"
 
 
 @pytest.mark.parametrize("config", [HipConfig(backend="dense"), HipConfig(top_k=0)])

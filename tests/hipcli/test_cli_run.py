@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from fakes import FakeRuntime
+from hip_attention import HipConfig
 
 from hipcli.documents import Document, Page
 
@@ -183,6 +184,53 @@ def test_too_much_for_the_memory(hip: Run, fake: FakeRuntime, note: Path) -> Non
     done = hip("summarize", note)
     assert (done.code, done.out, fake.loads) == (3, "", 0)
     assert "more than is free" in done.err
+
+
+@pytest.fixture
+def tight(fake: FakeRuntime, tmp_path: Path) -> Path:
+    """A book whose keys and values fit into memory as integers alone, and not as what they are."""
+    book = tmp_path / "book.txt"
+    book.write_text("word " * 5000)
+    fake.shape = replace(fake.shape, layers=30, kv_heads=8, head_dim=64)
+    full, int8 = (fake.memory(12000, HipConfig(packed_from=8192), kind).needed for kind in ("full", "int8"))
+    fake.available = (full + int8) // 2
+    return book
+
+
+def test_where_memory_is_short_keys_and_values_are_kept_as_integers(hip: Run, fake: FakeRuntime, tight: Path) -> None:
+    done = hip("summarize", "--json", tight)
+    assert (done.code, fake.kept_as) == (0, ["int8"])
+    assert "hip: keys and values are kept as int8: " in done.err
+    answer = json.loads(done.out)
+    jsonschema.validate(answer, schema("answer.schema.json"))
+    assert answer["memory"]["kv_cache"] == "int8"
+    plan = json.loads(hip("summarize", "--dry-run", "--json", tight).out)
+    jsonschema.validate(plan, schema("budget.schema.json"))
+    memory = plan["readings"][0]["memory"]
+    assert (memory["kv_cache"], memory["excess_gib"]) == ("int8", 0)
+    assert "keys and values as int8 0." in hip("summarize", "--dry-run", tight).out
+    fake.available = 2**40
+    done = hip("summarize", "--json", tight)
+    assert "int8" not in done.err and json.loads(done.out)["memory"]["kv_cache"] == "full"
+    fake.available = 2**20
+    done = hip("summarize", tight)
+    assert done.code == 3 and "--kv-cache" not in done.err
+
+
+def test_what_keys_and_values_are_kept_as_can_be_said(
+    hip: Run, fake: FakeRuntime, tight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = hip("summarize", "--kv-cache", "full", tight)
+    assert done.code == 3 and "--kv-cache int8" in done.err
+    done = hip("summarize", "--kv-cache", "int8", "--attention", "streaming", tight)
+    assert done.code == 0 and "int8" not in done.err
+    assert hip("summarize", "--kv-cache", "int8", "--attention", "dense", tight).code == 2
+    fake.available = 2**40
+    monkeypatch.setenv("HIPCLI_KV_CACHE", "int8")
+    assert hip("summarize", tight).code == 0
+    fake.shape = replace(fake.shape, window=None)
+    assert hip("summarize", "--attention", "dense", tight).code == 0
+    assert fake.kept_as == ["int8", "int8", "full"]
 
 
 def test_dry_run_loads_no_weights(hip: Run, fake: FakeRuntime, note: Path) -> None:

@@ -56,6 +56,15 @@ def test_a_session_that_does_not_suit_is_refused_before_the_model_is_loaded(
     assert "holds other documents" in hip("ask", "-q", "When?", "--session", "mill", note).err
 
 
+def test_a_session_of_integers_goes_on_with_them(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    ask(hip, note, "--kv-cache", "int8")
+    assert ask(hip, note) > 128
+    assert fake.kept_as == ["int8", "int8"]
+    done = hip("ask", "-q", "When?", "--session", "mill", "--kv-cache", "full", note)
+    assert done.code == 2
+    assert "session mill: was made with --kv-cache int8, not full" in done.err
+
+
 def test_options_that_make_no_sense(hip: Run, fake: FakeRuntime, note: Path) -> None:
     assert hip("ask", "-q", "When?", "--session", "../mill", note).code == 2
     assert hip("summarize", "--each", "--session", "mill", note).code == 2

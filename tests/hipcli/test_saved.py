@@ -20,10 +20,10 @@ IDS = list(range(1000, 1300))
 BASIS = Basis("tiny", "r1", "float32", asdict(HipConfig()))
 
 
-def state(start: int, stop: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def state(start: int, stop: int) -> list[dict[str, torch.Tensor]]:
     """Two layers whose numbers tell layer, head, token and dimension, in views that are not contiguous."""
     numbers = torch.arange(2 * 3 * 400 * 4, dtype=torch.float32).view(2, 1, 3, 400, 4)[:, :, :, start:stop]
-    return [(layer, -layer) for layer in numbers]
+    return [{"key": layer, "value": -layer} for layer in numbers]
 
 
 def session(ids: list[int] = IDS, basis: Basis = BASIS, name: str = "book") -> Session:
@@ -35,13 +35,21 @@ def saved_session(stop: int = 256) -> None:
         kept.save(stop, state)
 
 
-def restored(kept: Session) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def restored(kept: Session) -> list[dict[str, torch.Tensor]]:
     segments = list(kept.load())
-    return [tuple(torch.cat(parts, 2) for parts in zip(*layer, strict=True)) for layer in zip(*segments, strict=True)]
+    return [
+        {name: torch.cat([part[name] for part in parts], 2) for name in parts[0]}
+        for parts in zip(*segments, strict=True)
+    ]
+
+
+def equal(found: list[dict[str, torch.Tensor]], expected: list[dict[str, torch.Tensor]]) -> bool:
+    pairs = zip(found, expected, strict=True)
+    return all(a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a) for a, b in pairs)
 
 
 def test_what_is_saved_in_parts_comes_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved, "_SEGMENT_BYTES", 100 * saved.bytes_per_token(state(0, 1)))
+    monkeypatch.setattr(saved, "_SEGMENT_BYTES", 100 * saved.size_of(state(0, 1)))
     with session() as kept:
         assert (kept.saved, kept.whole) == (0, 256)
         kept.save(64, state)
@@ -55,8 +63,29 @@ def test_what_is_saved_in_parts_comes_back_whole(monkeypatch: pytest.MonkeyPatch
     ]
     with session() as kept:
         assert kept.saved == 256
-        for (key, value), (true_key, true_value) in zip(restored(kept), state(0, 256), strict=True):
-            assert key.equal(true_key) and value.equal(true_value)
+        assert equal(restored(kept), state(0, 256))
+
+
+def test_names_that_have_dots_and_layers_that_differ_come_back() -> None:
+    def mixed(start: int, stop: int) -> list[dict[str, torch.Tensor]]:
+        codes = torch.arange(300, dtype=torch.int8)[None, None, :, None].expand(1, 2, 300, 4)[:, :, start:stop]
+        shared = {} if start else {"key.centre": torch.ones(1, 2, 1, 4)}
+        return [{"key": codes.float()}, {"key.codes": codes, **shared}] + [{"key": codes}] * 9
+
+    with session() as kept:
+        kept.save(100, mixed)
+        kept.save(256, mixed)
+        for segment, bounds in zip(kept.load(), ((0, 100), (100, 256)), strict=True):
+            assert equal(segment, mixed(*bounds))
+
+
+def test_a_session_from_before_there_was_a_choice_holds_full_numbers() -> None:
+    saved_session()
+    assert saved.kv_cache_of("book") == "full"
+    edit_header(lambda header: header["basis"].pop("kv_cache"))
+    with session() as kept:
+        assert kept.saved == 256
+    assert saved.kv_cache_of("other") is None
 
 
 def test_nobody_else_can_read_it() -> None:
@@ -80,6 +109,7 @@ def test_header_tells_what_is_there() -> None:
         ({"model": "huge", "revision": "r2"}, "was made with tiny"),
         ({"revision": "r2"}, "was made with another revision of tiny"),
         ({"dtype": "bfloat16"}, "was made with numbers in float32, not bfloat16"),
+        ({"kv_cache": "int8"}, "was made with --kv-cache full, not int8"),
         ({"attention": asdict(HipConfig(top_k=512))}, "was made with top_k=1024, not 512"),
         ({"attention": asdict(HipConfig(packed_from=8192))}, "was made with packed_from=None, not 8192"),
     ],
@@ -171,7 +201,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(monkeypatch: pytest.M
             kept.save(256, state)
         assert kept.saved == 64
     with session() as kept:
-        assert restored(kept)[0][0].shape[2] == 64
+        assert restored(kept)[0]["key"].shape[2] == 64
 
 
 def test_what_a_killed_run_left_is_removed() -> None:
@@ -189,7 +219,7 @@ _KILLED_AGAIN_AND_AGAIN = """
 import os, random, signal, sys, time
 import safetensors.torch  # before the clock runs
 sys.path.insert(0, sys.argv[1])
-from test_saved import restored, session, state
+from test_saved import equal, restored, session, state
 from hipcli.saved import folder_of, read_header
 from hipcli import storage
 
@@ -220,8 +250,7 @@ while kills < 40 or grown < 10:
     grown += header.saved > before
     with session() as kept:
         assert kept.saved == header.saved
-        for (key, value), (true_key, true_value) in zip(restored(kept) if kept.saved else [], state(0, kept.saved)):
-            assert key.equal(true_key) and value.equal(true_value)
+        assert not kept.saved or equal(restored(kept), state(0, kept.saved))
     before = header.saved
     if header.complete:
         storage.remove(folder_of("book"))

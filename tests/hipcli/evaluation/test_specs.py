@@ -17,6 +17,10 @@ def test_plain_names_are_the_defaults() -> None:
     assert parse("dense").settings() == {"method": "dense", "yarn": None, "backend": "dense"}
     stretched = parse("hip:top_k=2048,factor=4")
     assert (stretched.yarn, stretched.config) == (4, parse("hip:top_k=2048").config)
+    coded = parse("hip:kv_cache=int8,top_k=2048")
+    assert (coded.int8, coded.config) == (True, parse("hip:top_k=2048").config)
+    assert coded.settings() == parse("hip:top_k=2048").settings() | {"kv_cache": "int8"}
+    assert parse("hip:kv_cache=full").settings() == parse("hip").settings(), "results that are stored stay valid"
 
 
 def test_fields_are_typed() -> None:
@@ -45,6 +49,8 @@ def test_baselines_ask_every_row_unless_told_otherwise() -> None:
         ("yarn", "factor"),
         ("yarn:factor=x", "factor"),
         ("dense:factor=2", "factor"),
+        ("dense:kv_cache=int8", "kv_cache"),
+        ("hip:kv_cache=int4", "int4"),
         ("hip:factor=x", "factor"),
     ],
 )
