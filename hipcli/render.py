@@ -226,8 +226,8 @@ def _table(model: str, budget: Budget) -> str:
         lines.append(f"window of {model}: not known")
     else:
         lines.append(f"window of {model}: {budget.window:,} tokens, {budget.total_tokens / budget.window:.0%} taken")
-    if budget.packed:
-        lines.append("positions: packed beyond the window")
+    if budget.positions != "exact":
+        lines.append(f"positions: {budget.placed}" + " beyond the window" * budget.packed)
     memory = budget.memory
     parts = " + ".join(f"{part.replace('_', ' ')} {getattr(memory, part) / GIB:.2f}" for part in MEMORY_PARTS)
     free = "" if memory.available is None else f" of {memory.available / GIB:.2f} GiB free"

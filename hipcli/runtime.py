@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hip_attention.config import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli import budget
 from hipcli.errors import ExitCode, HipError
@@ -53,17 +54,20 @@ class Runtime(Protocol):
     shape: ModelShape
     tokenizer: "PreTrainedTokenizerBase"
 
-    def memory(self, tokens: int) -> budget.Memory:
-        """What a context of `tokens` tokens takes, and what there is."""
+    def memory(self, tokens: int, hip: HipConfig) -> budget.Memory:
+        """What a context of `tokens` tokens takes with this attention, and what there is."""
 
     def load(self) -> None:
         """Read the weights. Raises HipError where they cannot be used or do not fit."""
 
-    def basis(self, hip: HipConfig) -> Basis:
-        """What a session depends on, with this attention."""
+    def basis(self, hip: HipConfig, yarn: Yarn | None) -> Basis:
+        """What a session depends on, with this attention and stretch of positions."""
 
-    def reader(self, capacity: int, hip: HipConfig) -> Reader:
-        """An engine with an empty context of `capacity` tokens and this attention, on the loaded weights."""
+    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None) -> Reader:
+        """An engine with an empty context of `capacity` tokens, this attention and this stretch, on the loaded weights.
+
+        Raises HipError for positions that cannot be stretched.
+        """
 
     def peak_bytes(self) -> int:
         """The most memory held so far, on the device that computes."""
@@ -83,12 +87,12 @@ class LocalRuntime:
         self.name = self.source.name
         self.revision = self.source.revision
 
-    def memory(self, tokens: int) -> budget.Memory:
+    def memory(self, tokens: int, hip: HipConfig) -> budget.Memory:
         from hipcli.loading import choose_device, choose_dtype
 
         device = choose_device(self.settings.device)
         value_bytes = choose_dtype(self.settings.dtype, device).itemsize
-        return budget.memory(self.shape, tokens, self.settings.hip, value_bytes, budget.available_memory(str(device)))
+        return budget.memory(self.shape, tokens, hip, value_bytes, budget.available_memory(str(device)))
 
     def load(self) -> None:
         from hipcli.loading import load_model
@@ -97,19 +101,19 @@ class LocalRuntime:
             with _importing():
                 self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
 
-    def basis(self, hip: HipConfig) -> Basis:
+    def basis(self, hip: HipConfig, yarn: Yarn | None) -> Basis:
         from hipcli.loading import choose_device, choose_dtype
 
         dtype = choose_dtype(self.settings.dtype, choose_device(self.settings.device))
         revision = self.revision or _fingerprint(self.source.path)
-        return Basis(self.name, revision, str(dtype).removeprefix("torch."), asdict(hip))
+        return Basis(self.name, revision, str(dtype).removeprefix("torch."), asdict(hip), yarn.factor if yarn else 1)
 
-    def reader(self, capacity: int, hip: HipConfig) -> Reader:
+    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None) -> Reader:
         from hipcli.engine import Engine, Sampling
 
         settings = self.settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
-        return Engine(self.model, self.tokenizer, hip, sampling, capacity)
+        return Engine(self.model, self.tokenizer, hip, sampling, capacity, yarn=yarn)
 
     def peak_bytes(self) -> int:
         if self.model is not None and self.model.device.type == "cuda":

@@ -38,12 +38,24 @@ _SPARE_BYTES = 2**29  # left free on the disk for everybody else
 
 @dataclass(frozen=True)
 class Basis:
-    """What keys and values depend on besides the tokens. `attention` holds HipConfig's fields."""
+    """What keys and values depend on besides the tokens.
+
+    `attention` holds HipConfig's fields; `yarn_factor` is how many times positions are stretched.
+    """
 
     model: str
     revision: str
     dtype: str
     attention: dict[str, Any]
+    yarn_factor: float = 1  # sessions that do not say were made before positions could be stretched
+
+    @property
+    def positions(self) -> str:
+        """In words, where keys stand."""
+        if self.yarn_factor != 1:
+            return f"positions stretched {self.yarn_factor:g} times"
+        start = self.attention.get("packed_from")
+        return "positions as they are" if start is None else f"positions packed from {start:,}"
 
     def difference(self, made: "Basis") -> str | None:
         """In words, how a session made on the basis `made` does not suit this one; None when it does."""
@@ -52,6 +64,8 @@ class Basis:
             return f"was made with {other}{made.model}"
         if self.dtype != made.dtype:
             return f"was made with numbers in {made.dtype}, not {self.dtype}"
+        if self.positions != made.positions:
+            return f"was made with {made.positions}, not {self.positions.removeprefix('positions ')}"
         for name in {**made.attention, **self.attention}:
             before, now = made.attention.get(name), self.attention.get(name)
             # Questions and answers are not kept.

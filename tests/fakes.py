@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hip_attention.config import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli import budget, runtime
 from hipcli.events import Done, Event, PrefillProgress, Token
@@ -66,21 +67,22 @@ class FakeRuntime:
     questions: list[str] = field(default_factory=list)
     capacities: list[int] = field(default_factory=list)
     attentions: list[HipConfig] = field(default_factory=list)
+    stretches: list[Yarn | None] = field(default_factory=list)
     answering: int = 0
 
-    def memory(self, tokens: int) -> budget.Memory:
-        assert self.settings is not None
-        return budget.memory(self.shape, tokens, self.settings.hip, 2, self.available)
+    def memory(self, tokens: int, hip: HipConfig) -> budget.Memory:
+        return budget.memory(self.shape, tokens, hip, 2, self.available)
 
     def load(self) -> None:
         self.loads += 1
 
-    def basis(self, hip: HipConfig) -> Basis:
-        return Basis(self.name, self.revision, "int32", asdict(hip))
+    def basis(self, hip: HipConfig, yarn: Yarn | None) -> Basis:
+        return Basis(self.name, self.revision, "int32", asdict(hip), yarn.factor if yarn else 1)
 
-    def reader(self, capacity: int, hip: HipConfig) -> "FakeReader":
+    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None) -> "FakeReader":
         self.capacities.append(capacity)
         self.attentions.append(hip)
+        self.stretches.append(yarn)
         return FakeReader(self)
 
     def peak_bytes(self) -> int:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ def test_a_session_that_does_not_suit_is_refused_before_the_model_is_loaded(
     assert "`hip cache rm mill`" in done.err
     note.write_text("The mill stands.")
     assert "holds other documents" in hip("ask", "-q", "When?", "--session", "mill", note).err
+
+
+def test_a_session_of_positions_stretched_otherwise_is_refused(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    fake.shape = replace(fake.shape, family="qwen2", window=200)
+    assert ask(hip, note, "-n", "1") == 0
+    assert ask(hip, note, "-n", "20") > 0, "as long, to a power of two"
+    done = hip("ask", "-q", "When?", "--session", "mill", "-n", "150", note)
+    assert "hip: error: session mill: was made with positions stretched 2 times, not stretched 4 times" in done.err
 
 
 def test_options_that_make_no_sense(hip: Run, fake: FakeRuntime, note: Path) -> None:
