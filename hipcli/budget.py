@@ -177,7 +177,7 @@ def _rotated_keys(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
     from hip_attention.cache import true_positions
 
     kept = shape.layers if config.backend == "dense" else min(config.dense_layers, shape.layers)
-    shared = 0 if config.backend == "dense" else 2  # what is rotated, and half of the work on it
+    shared = 0 if config.backend == "dense" else 2  # the rotated keys, and as much again while they are made
     return (kept + shared) * true_positions(config, tokens) * shape.kv_heads * shape.head_dim
 
 

@@ -58,6 +58,8 @@ class Engine:
         try:
             rotaries = detach_rotary(model, capacity, config.packed_from, yarn)
         except ValueError as error:
+            if yarn is None:
+                raise
             raise HipError(f"--positions yarn: {error}", "say --positions auto", ExitCode.USAGE) from error
         self._cache = HipCache(model.config, config, capacity, rotaries, attention)
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU

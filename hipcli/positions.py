@@ -36,7 +36,7 @@ def place(hip: HipConfig, positions: PositionKind, tokens: int, shape: ModelShap
 
 
 def stretch(shape: ModelShape, factor: float) -> Yarn:
-    """Raises HipError, exit code 2, for a model whose positions cannot be stretched."""
+    """The trained window of a model, stretched. Raises HipError, exit code 2, where that cannot be."""
     if shape.rope != "default":
         raise _refusal(f"the model's positions are already scaled ({shape.rope})")
     if shape.window is None:

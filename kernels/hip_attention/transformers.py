@@ -257,13 +257,13 @@ def detach_rotary(
 def attach_rotary(model: PreTrainedModel) -> None:
     """Undo `detach_rotary`: the model rotates by itself again, and as it was trained to."""
     decoder = model.get_decoder()
-    identity = getattr(decoder, "rotary_emb", None)
-    if isinstance(identity, IdentityRotary):
-        decoder.rotary_emb = identity.original
-        if identity.rope_type is not None:
-            identity.original.rope_type = identity.rope_type  # type: ignore[assignment]
-    if (unstretched := getattr(getattr(decoder, "rotary_emb", None), "unstretched", None)) is not None:
-        decoder.rotary_emb = unstretched
+    rotary = getattr(decoder, "rotary_emb", None)
+    if isinstance(rotary, IdentityRotary):
+        if rotary.rope_type is not None:
+            rotary.original.rope_type = rotary.rope_type  # type: ignore[assignment]
+        rotary = rotary.original
+    if rotary is not None:
+        decoder.rotary_emb = getattr(rotary, "unstretched", rotary)
 
 
 def _freeze(rotary: nn.Module, length: int) -> None:

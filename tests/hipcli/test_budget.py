@@ -95,7 +95,7 @@ def test_memory_of_a_known_model() -> None:
 @pytest.mark.parametrize(
     ("config", "keys"),
     [
-        (HipConfig(), 5 * 131072),  # three dense layers, memory shared by the others, and half of rotating into it
+        (HipConfig(), 5 * 131072),  # three dense layers, and twice one for the others
         (HipConfig(dense_layers=40), 34 * 131072),
         (HipConfig(backend="dense"), 32 * 131072),
         (HipConfig(packed_from=8192), 5 * (8192 + 128)),
