@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hip_attention.config import HipConfig
+from hip_attention.geometry import true_positions
 from hip_attention.yarn import Yarn
 
 from hipcli.errors import ExitCode, HipError
@@ -174,8 +175,6 @@ def memory(shape: "ModelShape", tokens: int, config: HipConfig, value_bytes: int
 
 def _rotated_keys(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
     """Numbers in copies of keys at their true positions: dense layers keep theirs, the others share memory for one."""
-    from hip_attention.cache import true_positions
-
     kept = shape.layers if config.backend == "dense" else min(config.dense_layers, shape.layers)
     shared = 0 if config.backend == "dense" else 2  # the rotated keys, and as much again while they are made
     return (kept + shared) * true_positions(config, tokens) * shape.kv_heads * shape.head_dim
