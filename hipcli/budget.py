@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hip_attention.config import HipConfig
+from hip_attention.geometry import true_positions
+from hip_attention.yarn import Yarn
 
 from hipcli.errors import ExitCode, HipError
-from hipcli.options import KvStorage
+from hipcli.options import KvStorage, PlacedKind
 
 if TYPE_CHECKING:
     from hipcli.models import ModelShape
@@ -59,8 +61,9 @@ class Budget:
     """Tokens and memory of one reading: documents and instructions once, then the longest question and its answer.
 
     `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained;
-    `packed`: positions are packed, so that the context may be longer than the window. `kv_cache` is what keys and
-    values are kept as, and `otherwise` what the other kind would take, None where there is no choice.
+    `packed`: positions are packed, or by `yarn` stretched, so that the context may be longer than the window.
+    `kv_cache` is what keys and values are kept as, `otherwise` what the other kind would take, None where there is no
+    choice.
     """
 
     documents: tuple[DocumentCount, ...]
@@ -71,6 +74,31 @@ class Budget:
     packed: bool = False
     kv_cache: KvStorage = "full"
     otherwise: Memory | None = None
+    yarn: Yarn | None = None
+
+    @property
+    def positions(self) -> PlacedKind:
+        """Where keys stand."""
+        if self.yarn is not None:
+            return "yarn"
+        return "packed" if self.packed else "exact"
+
+    @property
+    def yarn_factor(self) -> float:
+        """How many times as far as in training positions reach."""
+        return 1 if self.yarn is None else self.yarn.factor
+
+    @property
+    def placed(self) -> str:
+        """In words, what makes positions reach farther than the window."""
+        return f"stretched {self.yarn_factor:g} times (YaRN)" if self.yarn else self.positions
+
+    @property
+    def reach(self) -> int | None:
+        """Tokens for which there are positions, None where there is no end of them."""
+        if self.packed:
+            return None
+        return self.window if self.yarn is None else self.yarn.length
 
     @property
     def instruction_tokens(self) -> int:
@@ -82,7 +110,7 @@ class Budget:
 
     @property
     def excess_tokens(self) -> int:
-        return 0 if self.window is None or self.packed else max(0, self.total_tokens - self.window)
+        return 0 if self.reach is None else max(0, self.total_tokens - self.reach)
 
     @property
     def fits(self) -> bool:
@@ -92,7 +120,8 @@ class Budget:
         """The error to stop with unless everything fits; `can_split`: reading file by file is a way out."""
         where = self.documents[0].path if len(self.documents) == 1 else f"{len(self.documents)} documents"
         if self.excess_tokens:
-            what = f"{self.total_tokens:,} tokens, {self.excess_tokens:,} more than the window of {model} holds"
+            window = f"the window of {model}" + (f", stretched {self.yarn_factor:g} times," if self.yarn else "")
+            what = f"{self.total_tokens:,} tokens, {self.excess_tokens:,} more than {window} holds"
         elif self.memory.excess:
             what = f"{self.memory.needed / GIB:.1f} GiB, {self.memory.excess / GIB:.1f} GiB more than is free"
         else:
@@ -107,7 +136,8 @@ class Budget:
             "answer_tokens": self.answer_tokens,
             "total_tokens": self.total_tokens,
             "context_window": self.window,
-            "positions": "packed" if self.packed else "exact",
+            "positions": self.positions,
+            "yarn_factor": self.yarn_factor,
             "excess_tokens": self.excess_tokens,
             "memory": {
                 "kv_cache": self.kv_cache,
@@ -159,9 +189,17 @@ def memory(
     summaries = full // 2 * 4 // config.block_k if searched else 0
     chunk = min(tokens, _CHUNK_TOKENS)
     workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + decoded
+    workspace += _rotated_keys(shape, tokens, config) * value_bytes
     # Files hold two bytes a number, whatever is made of them in memory.
     weights = shape.weight_bytes * value_bytes // 2
     return Memory(weights, keys_and_values, summaries, workspace, available)
+
+
+def _rotated_keys(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
+    """Numbers in copies of keys at their true positions: dense layers keep theirs, the others share memory for one."""
+    kept = shape.layers if config.backend == "dense" else min(config.dense_layers, shape.layers)
+    shared = 0 if config.backend == "dense" else 2  # the rotated keys, and as much again while they are made
+    return (kept + shared) * true_positions(config, tokens) * shape.kv_heads * shape.head_dim
 
 
 def available_memory(device: str) -> int | None:

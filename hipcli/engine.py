@@ -8,6 +8,7 @@ import torch
 from hip_attention.cache import SparseAttention
 from hip_attention.config import HipConfig
 from hip_attention.transformers import HipCache, detach_rotary
+from hip_attention.yarn import Yarn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.generation.logits_process import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
@@ -34,9 +35,9 @@ class Engine:
     """One prompt prefix in a cache, and answers to questions asked after it.
 
     `capacity` is the number of tokens the longest prompt and its answer will take; memory is reserved for it.
-    `attention` replaces sparse attention, for evaluation; `int8` keeps keys and values as integers. The model is
-    changed to hand out keys before rotation and works with this engine alone from then on. What runs out of memory
-    raises HipError, exit code 3.
+    `attention` replaces sparse attention, for evaluation; `yarn` stretches the model's positions; `int8` keeps keys and
+    values as integers. The model is changed to hand out keys before rotation and works with this engine alone from then
+    on. Raises HipError for positions that cannot be stretched, and with exit code 3 for what runs out of memory.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Engine:
         sampling: Sampling = Sampling(),
         capacity: int = 0,
         attention: SparseAttention | None = None,
+        yarn: Yarn | None = None,
         int8: bool = False,
     ) -> None:
         fuse_norms(model)
@@ -54,7 +56,12 @@ class Engine:
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._config = config
-        rotaries = detach_rotary(model, capacity, config.packed_from)
+        try:
+            rotaries = detach_rotary(model, capacity, config.packed_from, yarn)
+        except ValueError as error:
+            if yarn is None:
+                raise
+            raise HipError(f"--positions yarn: {error}", "say --positions auto", ExitCode.USAGE) from error
         self._cache = HipCache(model.config, config, capacity, rotaries, attention, int8)
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
         self._chunk = max(1, chunk // config.block_q) * config.block_q

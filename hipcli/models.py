@@ -35,7 +35,11 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The sizes that decide memory. `window` is the number of trained positions, None where config.json is silent."""
+    """The sizes that decide memory, and how far positions go.
+
+    `window` is the number of trained positions, None where config.json is silent; `rope` how rotary positions are
+    scaled, "default" where they are not.
+    """
 
     family: str
     layers: int
@@ -45,6 +49,7 @@ class ModelShape:
     head_dim: int
     window: int | None
     weight_bytes: int
+    rope: str = "default"
 
     def kv_bytes_per_token(self, bytes_per_value: int = 2) -> int:
         """Keys and values of one token in all layers (an upper bound where some layers slide)."""
@@ -127,6 +132,7 @@ def shape(source: ModelSource) -> ModelShape:
         head_dim=number("head_dim", default=hidden // heads),
         window=_window(config),
         weight_bytes=sum(file.stat().st_size for file in weight_files(source.path)),
+        rope=_rope_type(config),
     )
 
 
@@ -170,12 +176,22 @@ def _window(config: dict[str, Any]) -> int | None:
         ),
         None,
     )
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if window and isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) == "yarn":
+    if window and _rope_type(config) == "yarn":
+        rope = _rope(config)
         # Some configs state the window before scaling, some after it.
         original = rope.get("original_max_position_embeddings") or window
         window = max(window, round(original * rope.get("factor", 1.0)))
     return window
+
+
+def _rope(config: dict[str, Any]) -> dict[str, Any]:
+    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    return rope if isinstance(rope, dict) else {}
+
+
+def _rope_type(config: dict[str, Any]) -> str:
+    rope = _rope(config)
+    return str(rope.get("rope_type", rope.get("type", "default")))
 
 
 def _from_file(path: Path, name: str, say: Callable[[str], None]) -> ModelSource:

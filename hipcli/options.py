@@ -18,7 +18,8 @@ ATTENTION_DEFAULTS = HipConfig()
 ANSWER_TOKENS = 512
 
 AttentionKind = Literal["hip", "dense", "streaming"]
-PositionKind = Literal["auto", "exact", "packed"]
+PlacedKind = Literal["exact", "packed", "yarn"]
+PositionKind = Literal["auto", PlacedKind]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 KvCacheKind = Literal["auto", "full", "int8"]
 KvStorage = Literal["full", "int8"]
@@ -222,8 +223,9 @@ Positions = Annotated[
     PositionKind,
     typer.Option(
         "--positions",
-        help="packed numbers the keys a token sees one after the other, exact as they stand in the prompt; "
-        "auto packs beyond the model's trained window.",
+        help="packed numbers the keys a token sees one after the other, exact as they stand in the prompt, yarn "
+        "stretches the model's trained window up to 4 times; auto takes yarn for Qwen 2 and 3 and packed for others "
+        "where the prompt is longer than the window.",
         envvar="HIPCLI_POSITIONS",
         rich_help_panel=ATTENTION,
     ),

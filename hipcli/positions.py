@@ -1,23 +1,66 @@
-"""Where keys stand: at their place in the prompt, or beyond the model's trained window packed together."""
+"""Where keys stand: at their place in the prompt, or beyond the trained window stretched or packed together."""
 
 from dataclasses import replace
 
 from hip_attention.config import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli.errors import ExitCode, HipError
+from hipcli.models import ModelShape
 from hipcli.options import PositionKind
 
+# Families whose model cards say how to stretch their positions, and how far.
+_YARN_FAMILIES = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe"}
+_YARN_LIMIT = 4
 
-def place(hip: HipConfig, positions: PositionKind, tokens: int, window: int | None) -> HipConfig:
-    """The attention for a context of `tokens` tokens on a model trained to `window` (None: it does not say).
 
-    "auto" packs positions from the trained window on when the context is longer; "packed" from `min_context` on,
-    however long the context is. Raises HipError, exit code 2, when what a packed row sees exceeds the trained window.
+def place(hip: HipConfig, positions: PositionKind, tokens: int, shape: ModelShape) -> tuple[HipConfig, Yarn | None]:
+    """The attention for a context of `tokens` tokens on a model of this shape, and what stretches its positions.
+
+    "auto" stretches or packs positions when the context is longer than the trained window: stretches them where the
+    model's makers do, as far as they go, and otherwise packs them from there on; "packed" packs from `min_context` on,
+    however long the context is. The stretch is a power of two, so that contexts that are nearly as long share it.
+    Raises HipError, exit code 2, for positions that cannot be stretched, and when what a packed row sees exceeds the
+    trained window.
     """
-    if hip.backend == "dense" or positions == "exact":
-        return hip
-    if positions == "auto" and (window is None or tokens <= window):
-        return hip
+    if positions == "yarn":
+        return hip, _smallest_stretch(tokens, shape)
+    fits = shape.window is None or tokens <= shape.window
+    if hip.backend == "dense" or positions == "exact" or (positions == "auto" and fits):
+        return hip, None
+    if positions == "auto" and shape.family in _YARN_FAMILIES and shape.rope == "default":
+        yarn = _smallest_stretch(tokens, shape)
+        if yarn is not None and tokens <= yarn.length:
+            return hip, yarn
+    return _packed(hip, positions, shape.window), None
+
+
+def stretch(shape: ModelShape, factor: float) -> Yarn:
+    """The trained window of a model, stretched. Raises HipError, exit code 2, where that cannot be."""
+    if shape.rope != "default":
+        raise _refusal(f"the model's positions are already scaled ({shape.rope})")
+    if shape.window is None:
+        raise _refusal("the model does not say how far it was trained")
+    return Yarn(factor, _original(shape.family, shape.window))
+
+
+def _smallest_stretch(tokens: int, shape: ModelShape) -> Yarn | None:
+    """What stretches the trained window over `tokens` tokens, as far as YaRN goes; None where they fit as they are."""
+    yarn = stretch(shape, 1)
+    if tokens <= (shape.window or 0):
+        return None
+    while yarn.length < tokens and yarn.factor < _YARN_LIMIT:
+        yarn = replace(yarn, factor=2 * yarn.factor)
+    return yarn
+
+
+def _original(family: str, window: int) -> int:
+    """The positions that a factor counts from."""
+    # Qwen3's configurations say 40,960, room for an answer included; its model cards stretch 32,768.
+    return 32_768 if family.startswith("qwen3") and window == 40_960 else window
+
+
+def _packed(hip: HipConfig, positions: PositionKind, window: int | None) -> HipConfig:
     start = hip.min_context if positions == "packed" or window is None else window
     seen = hip.packed_length
     if seen > (window or start):
@@ -27,3 +70,7 @@ def place(hip: HipConfig, positions: PositionKind, tokens: int, window: int | No
             ExitCode.USAGE,
         )
     return replace(hip, packed_from=start)
+
+
+def _refusal(what: str) -> HipError:
+    return HipError(f"--positions yarn: {what}", "say --positions auto", ExitCode.USAGE)

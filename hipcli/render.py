@@ -226,8 +226,8 @@ def _table(model: str, budget: Budget) -> str:
         lines.append(f"window of {model}: not known")
     else:
         lines.append(f"window of {model}: {budget.window:,} tokens, {budget.total_tokens / budget.window:.0%} taken")
-    if budget.packed:
-        lines.append("positions: packed beyond the window")
+    if budget.positions != "exact":
+        lines.append(f"positions: {budget.placed}" + " beyond the window" * budget.packed)
     memory = budget.memory
     names = {"keys_and_values": "keys and values" + (" as int8" if budget.kv_cache == "int8" else "")}
     parts = " + ".join(f"{names.get(part, part)} {getattr(memory, part) / GIB:.2f}" for part in MEMORY_PARTS)

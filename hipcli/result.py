@@ -6,7 +6,7 @@ from typing import Any
 from hipcli.budget import GIB, DocumentCount
 from hipcli.documents import Document
 from hipcli.events import FinishReason
-from hipcli.options import KvStorage
+from hipcli.options import KvStorage, PlacedKind
 from hipcli.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -28,8 +28,9 @@ class Result:
     """The answers of a run and what they cost.
 
     Times are in seconds; token counts are sums over the run, apart from `longest`, the longest prompt.
-    Past the position `packed_from` keys were numbered one after the other; None: nowhere. `kv_cache` is what keys and
-    values were kept as, "int8" where they were so for any of the prompts.
+    `positions` is where keys of the longest prompt stood: "exact", "packed" from `packed_from` on, or for "yarn"
+    stretched `yarn_factor` times. `kv_cache` is what keys and values were kept as, "int8" where they were so for any of
+    the prompts.
     """
 
     command: str
@@ -42,7 +43,9 @@ class Result:
     answers: list[Answer] = field(default_factory=list)
     prompt_tokens: int = 0
     longest: int = 0
+    positions: PlacedKind = "exact"
     packed_from: int | None = None
+    yarn_factor: float = 1
     kv_cache: KvStorage = "full"
     cached_tokens: int = 0
     read_s: float = 0.0
@@ -96,7 +99,8 @@ class Result:
             },
             "attention": {
                 "kind": settings.attention,
-                "positions": "exact" if self.packed_from is None else "packed",
+                "positions": self.positions,
+                "yarn_factor": self.yarn_factor,
                 **({} if dense else asdict(settings.hip) | {"packed_from": self.packed_from}),
             },
             "sampling": {
@@ -128,10 +132,15 @@ class Result:
     def _attention(self) -> str:
         hip, kind = self.settings.hip, self.settings.attention
         if kind == "dense":
-            return kind
-        if self.longest <= hip.min_context:
-            return f"dense, as below min_context={hip.min_context}"
-        packed = "" if self.packed_from is None else f" positions packed from {self.packed_from:,}"
-        if kind == "streaming":
-            return f"streaming window={hip.window} sink={hip.sink}{packed}"
-        return f"hip top_k={hip.top_k} refresh_interval={hip.refresh_interval}{packed}"
+            text = "dense"
+        elif self.longest <= hip.min_context:
+            text = f"dense, as below min_context={hip.min_context}"
+        elif kind == "streaming":
+            text = f"streaming window={hip.window} sink={hip.sink}"
+        else:
+            text = f"hip top_k={hip.top_k} refresh_interval={hip.refresh_interval}"
+        if self.positions == "yarn":
+            text += f" positions stretched {self.yarn_factor:g} times"
+        elif self.packed_from is not None and self.packed_from < self.longest:
+            text += f" positions packed from {self.packed_from:,}"
+        return text

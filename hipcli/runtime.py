@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hip_attention.config import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli import budget
 from hipcli.errors import ExitCode, HipError
@@ -60,11 +61,14 @@ class Runtime(Protocol):
     def load(self) -> None:
         """Read the weights. Raises HipError where they cannot be used or do not fit."""
 
-    def basis(self, hip: HipConfig, kv_cache: KvStorage) -> Basis:
-        """What a session depends on, with this attention."""
+    def basis(self, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Basis:
+        """What a session depends on, with this attention, stretch of positions and storage."""
 
-    def reader(self, capacity: int, hip: HipConfig, kv_cache: KvStorage) -> Reader:
-        """An engine with an empty context of `capacity` tokens and this attention, on the loaded weights."""
+    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Reader:
+        """An engine with an empty context of `capacity` tokens and all of these, on the loaded weights.
+
+        Raises HipError for positions that cannot be stretched.
+        """
 
     def peak_bytes(self) -> int:
         """The most memory held so far, on the device that computes."""
@@ -98,19 +102,22 @@ class LocalRuntime:
             with _importing():
                 self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
 
-    def basis(self, hip: HipConfig, kv_cache: KvStorage) -> Basis:
+    def basis(self, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Basis:
         from hipcli.loading import choose_device, choose_dtype
 
         dtype = choose_dtype(self.settings.dtype, choose_device(self.settings.device))
         revision = self.revision or _fingerprint(self.source.path)
-        return Basis(self.name, revision, str(dtype).removeprefix("torch."), asdict(hip), kv_cache)
+        numbers, factor = str(dtype).removeprefix("torch."), yarn.factor if yarn else 1
+        return Basis(self.name, revision, numbers, asdict(hip), factor, kv_cache)
 
-    def reader(self, capacity: int, hip: HipConfig, kv_cache: KvStorage) -> Reader:
+    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Reader:
         from hipcli.engine import Engine, Sampling
 
         settings = self.settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
-        return Engine(self.model, self.tokenizer, hip, sampling, capacity, int8=kv_cache == "int8")
+        return Engine(
+            self.model, self.tokenizer, hip, sampling, capacity, yarn=yarn, int8=kv_cache == "int8"
+        )  # fmt: skip
 
     def peak_bytes(self) -> int:
         if self.model is not None and self.model.device.type == "cuda":

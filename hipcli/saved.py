@@ -41,14 +41,23 @@ _SPARE_BYTES = 2**29  # left free on the disk for everybody else
 class Basis:
     """What keys and values depend on besides the tokens, and what they are stored as (`kv_cache`).
 
-    `attention` holds HipConfig's fields.
+    `attention` holds HipConfig's fields; `yarn_factor` is how many times positions are stretched.
     """
 
     model: str
     revision: str
     dtype: str
     attention: dict[str, Any]
+    yarn_factor: float = 1  # sessions that do not say were made before positions could be stretched
     kv_cache: KvStorage = "full"
+
+    @property
+    def positions(self) -> str:
+        """In words, where keys stand."""
+        if self.yarn_factor != 1:
+            return f"positions stretched {self.yarn_factor:g} times"
+        start = self.attention.get("packed_from")
+        return "positions as they are" if start is None else f"positions packed from {start:,}"
 
     def difference(self, made: "Basis") -> str | None:
         """In words, how a session made on the basis `made` does not suit this one; None when it does."""
@@ -59,6 +68,8 @@ class Basis:
             return f"was made with numbers in {made.dtype}, not {self.dtype}"
         if self.kv_cache != made.kv_cache:
             return f"was made with --kv-cache {made.kv_cache}, not {self.kv_cache}"
+        if self.positions != made.positions:
+            return f"was made with {made.positions}, not {self.positions.removeprefix('positions ')}"
         for name in {**made.attention, **self.attention}:
             before, now = made.attention.get(name), self.attention.get(name)
             # Questions and answers are not kept.

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from hip_attention.config import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli import kv_cache, render, runtime, saved, templates
 from hipcli.budget import GIB, Budget, DocumentCount
@@ -40,12 +41,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Reading:
-    """One context: the documents as token ids, each question as token ids, the attention for it, and what it takes."""
+    """One context: the documents as token ids, each question as token ids, how to attend to it, and what it takes."""
 
     document: int | None  # position among all documents, None when all are read together
     prefix: list[int]
     suffixes: list[list[int]]
     hip: HipConfig
+    yarn: Yarn | None
     budget: Budget
 
 
@@ -115,7 +117,7 @@ def _plan(
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
         total = prompt_tokens + settings.max_tokens
-        hip = place(settings.hip, settings.positions, total, model.shape.window)
+        hip, yarn = place(settings.hip, settings.positions, total, model.shape)
         full = model.memory(total, hip, "full")
         int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
         storage = kv_cache.choose(settings.kv_cache, full, int8, kept)
@@ -126,10 +128,11 @@ def _plan(
             window=model.shape.window,
             memory=int8 if int8 and storage == "int8" else full,
             packed=hip.packed_from is not None,
+            yarn=yarn,
             kv_cache=storage,
             otherwise=full if storage == "int8" else int8,
         )
-        readings.append(Reading(position if task.each else None, prefix, suffixes, hip, budget))
+        readings.append(Reading(position if task.each else None, prefix, suffixes, hip, yarn, budget))
     return readings
 
 
@@ -151,10 +154,13 @@ def _fits(reading: Reading, model: str, can_split: bool) -> bool:
 
 def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> None:
     """Say it when a context is read beyond what the model was trained for, or kept as integers for want of memory."""
-    longest = max((reading.budget.total_tokens for reading in readings if reading.budget.packed), default=0)
-    window = next((reading.budget.window for reading in readings), None)
-    if settings.positions == "auto" and longest:
-        render.say(f"hip: {longest:,} tokens, beyond the {window:,} that {model} was trained for: positions are packed")
+    longest: dict[str, Budget] = {}
+    for budget in sorted((reading.budget for reading in readings), key=lambda budget: budget.total_tokens):
+        longest[budget.placed] = budget
+    for placed, budget in longest.items():
+        if settings.positions == "auto" and budget.positions != "exact":
+            beyond = f"{budget.total_tokens:,} tokens, beyond the {budget.window:,} that {model} was trained for"
+            render.say(f"hip: {beyond}: positions are {placed}")
     coded = [reading.budget for reading in readings if reading.budget.kv_cache == "int8"]
     if settings.kv_cache == "auto" and coded:
         most = max(budget.memory.needed for budget in coded)
@@ -168,7 +174,7 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
     if settings.session is not None:
         (reading,) = readings  # --each is excluded
         paths = [document.path for document in reading.budget.documents]
-        basis = model.basis(reading.hip, reading.budget.kv_cache)
+        basis = model.basis(reading.hip, reading.yarn, reading.budget.kv_cache)
         session = saved.open_session(settings.session, reading.prefix, paths, basis)
     try:
         with session or nullcontext():
@@ -199,15 +205,17 @@ def _answer_one(
 ) -> None:
     """Read one context, as far as no `session` keeps it, and answer every question about it, text as it comes."""
     settings = result.settings
-    reader = model.reader(reading.budget.total_tokens, reading.hip, reading.budget.kv_cache)
+    reader = model.reader(reading.budget.total_tokens, reading.hip, reading.yarn, reading.budget.kv_cache)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
         result.cached_tokens += read(reader, reading.prefix, session, update, render.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
-    result.longest = max(result.longest, reading.budget.prompt_tokens)
     result.kv_cache = "int8" if reading.budget.kv_cache == "int8" else result.kv_cache
-    result.packed_from = reading.hip.packed_from if result.packed_from is None else result.packed_from
+    if reading.budget.prompt_tokens > result.longest:
+        result.longest = reading.budget.prompt_tokens
+        result.positions, result.packed_from = reading.budget.positions, reading.hip.packed_from
+        result.yarn_factor = reading.budget.yarn_factor
     streamed = None if settings.as_json else output
     # An answer that shows as it comes needs no other sign of life.
     waiting = not settings.quiet and (settings.as_json or settings.output is not None)

@@ -92,7 +92,7 @@ def _check(context: typer.Context) -> None:
     if not _DEVICE.fullmatch(values["device"]):
         raise _usage(f"--device {values['device']}: no such device", "take auto, cpu, cuda or cuda:N")
     for name, kinds in _NEEDS.items():
-        if _given(context, name) and values["attention"] not in kinds:
+        if _given(context, name) and values["attention"] not in kinds and values[name] != "yarn":
             raise _usage(f"{_flag(name)} has no effect with --attention {values['attention']}")
     if values["attention"] == "hip" and values["top_k"] == 0:
         raise _usage("--top-k 0 selects nothing", "say --attention streaming if that is what you want")

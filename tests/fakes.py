@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hip_attention.config import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli import budget, runtime
 from hipcli.events import Done, Event, PrefillProgress, Token
@@ -67,6 +68,7 @@ class FakeRuntime:
     questions: list[str] = field(default_factory=list)
     capacities: list[int] = field(default_factory=list)
     attentions: list[HipConfig] = field(default_factory=list)
+    stretches: list[Yarn | None] = field(default_factory=list)
     kept_as: list[KvStorage] = field(default_factory=list)
     answering: int = 0
 
@@ -76,12 +78,13 @@ class FakeRuntime:
     def load(self) -> None:
         self.loads += 1
 
-    def basis(self, hip: HipConfig, kv_cache: KvStorage) -> Basis:
-        return Basis(self.name, self.revision, "int32", asdict(hip), kv_cache)
+    def basis(self, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Basis:
+        return Basis(self.name, self.revision, "int32", asdict(hip), yarn.factor if yarn else 1, kv_cache)
 
-    def reader(self, capacity: int, hip: HipConfig, kv_cache: KvStorage) -> "FakeReader":
+    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> "FakeReader":
         self.capacities.append(capacity)
         self.attentions.append(hip)
+        self.stretches.append(yarn)
         self.kept_as.append(kv_cache)
         return FakeReader(self)
 

@@ -76,7 +76,7 @@ def decode_columns(subject: Subject, spec: Spec, ids: list[int], count: int) -> 
 @torch.inference_mode()
 def decoded(subject: Subject, spec: Spec, ids: list[int], count: int) -> Tensor:
     """Hidden states [count, hidden] of the last tokens, read one at a time after the others were read at once."""
-    with subject.attending(spec):
-        reading = subject.reading(spec.config, len(ids), spec.attention(), spec.int8)
+    with subject.lending():
+        reading = subject.reading(spec, len(ids))
         reading.read(ids[:-count])
         return torch.cat([reading.read([token]) for token in ids[len(ids) - count :]])

@@ -94,7 +94,7 @@ def ask(subject: Subject, spec: Spec, task: Task) -> Outcome:
     exact, share, answers = [], [], []
     depths: list[float] = []
     hits: list[int] = []
-    with subject.attending(spec):
+    with subject.lending():
         engine = subject.engine(spec, task.tokens)
         for _ in engine.read(task.prefix):
             pass

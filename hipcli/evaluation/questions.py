@@ -142,8 +142,8 @@ def asked(item: Item) -> str:
 def _choose(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item]) -> Outcome:
     """The option whose letter is the likeliest next token after "The answer is option"."""
     correct, probability, chosen = [], [], []
-    with subject.attending(spec):
-        reading = subject.reading(spec.config, prompt.tokens, spec.attention(), spec.int8)
+    with subject.lending():
+        reading = subject.reading(spec, prompt.tokens)
         # As the engine does: the last, incomplete query block is read with each question.
         whole = len(prompt.prefix) // spec.config.block_q * spec.config.block_q
         reading.read(prompt.prefix[:whole])
@@ -169,7 +169,7 @@ def _likelihood(subject: Subject, hidden: torch.Tensor, tokens: list[int]) -> li
 def _write(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item], rouge: Rouge) -> Outcome:
     """Answers as `hip ask` writes them, greedily."""
     answers = []
-    with subject.attending(spec):
+    with subject.lending():
         engine = subject.engine(spec, prompt.tokens)
         for _ in engine.read(prompt.prefix):
             pass

@@ -1,6 +1,5 @@
 """The model under evaluation, with any kind of attention: hidden states of a text, logits, and the product's engine."""
 
-import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import torch
 from hip_attention.cache import SparseAttention
 from hip_attention.config import HipConfig
 from hip_attention.transformers import HipCache, attach_rotary, detach_rotary
+from hip_attention.yarn import Yarn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,6 +19,7 @@ from hipcli.errors import HipError
 from hipcli.evaluation.specs import Spec
 from hipcli.loading import choose_device, choose_dtype, load_model, load_tokenizer
 from hipcli.models import ModelSource, shape, weight_files
+from hipcli.positions import stretch
 from hipcli.tokens import PromptEncoder
 
 _ROWS = 256  # rows of logits at a time: a vocabulary is wide
@@ -30,7 +31,8 @@ class Subject:
 
     def __init__(self, source: ModelSource, device: str = "auto", dtype: str = "auto") -> None:
         self.name = source.name
-        self.window = shape(source).window
+        self._shape = shape(source)
+        self.window = self._shape.window
         self.device = choose_device(device)
         self.dtype = str(choose_dtype(dtype, self.device)).removeprefix("torch.")
         self._source = source
@@ -78,47 +80,35 @@ class Subject:
         return model
 
     @contextmanager
-    def attending(self, spec: Spec) -> Iterator[None]:
-        """While the context is open, the model's positions are those of `spec`."""
-        attach_rotary(self.model)
-        decoder = self.model.get_decoder()
-        original = decoder.rotary_emb
-        if spec.yarn is not None:
-            decoder.rotary_emb = self._yarn(spec.yarn)
+    def lending(self) -> Iterator[None]:
+        """While the context is open, an engine or a reading may have the model; then it rotates by itself again."""
         try:
             yield
         finally:
             attach_rotary(self.model)
-            decoder.rotary_emb = original
 
-    def _yarn(self, factor: float) -> torch.nn.Module:
-        config = copy.deepcopy(self.model.config.get_text_config(decoder=True))
-        rope = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": self.window}
-        config.rope_parameters = {**config.rope_parameters, **rope}
-        kind = type(self.model.get_decoder().rotary_emb)
-        rotary: torch.nn.Module = kind(config=config).to(self.device)
-        return rotary
+    def _yarn(self, spec: Spec) -> Yarn | None:
+        return None if spec.yarn is None else stretch(self._shape, spec.yarn)
 
     def engine(self, spec: Spec, capacity: int) -> Engine:
-        """The engine that `hip ask` would use; valid within `attending(spec)`."""
-        attention = spec.attention()
+        """The engine that `hip ask` would use; valid within `lending()`."""
+        attention, yarn = spec.attention(), self._yarn(spec)
         return Engine(
-            self.model, self.tokenizer, spec.config, capacity=capacity, attention=attention, int8=spec.int8
+            self.model, self.tokenizer, spec.config, capacity=capacity, attention=attention, yarn=yarn, int8=spec.int8
         )  # fmt: skip
 
-    def reading(
-        self, config: HipConfig, capacity: int, attention: SparseAttention | None = None, int8: bool = False
-    ) -> "Reading":
-        """An empty context of our own; valid within `attending(spec)`."""
-        rotaries = detach_rotary(self.model, capacity, config.packed_from)
-        cache = HipCache(self.model.config, config, capacity, rotaries, attention, int8)
+    def reading(self, spec: Spec, capacity: int, attention: SparseAttention | None = None) -> "Reading":
+        """An empty context of our own, with `attention` in place of the spec's; valid within `lending()`."""
+        config = spec.config
+        rotaries = detach_rotary(self.model, capacity, config.packed_from, self._yarn(spec))
+        cache = HipCache(self.model.config, config, capacity, rotaries, attention or spec.attention(), spec.int8)
         return Reading(self.model, cache, config)
 
     @torch.inference_mode()
     def hidden(self, ids: Sequence[int], spec: Spec, start: int) -> Tensor:
         """Last hidden states [T - start, hidden] of the tokens from `start` on, read in chunks."""
-        with self.attending(spec):
-            return self.reading(spec.config, len(ids), spec.attention(), spec.int8).read(ids)[start:]
+        with self.lending():
+            return self.reading(spec, len(ids)).read(ids)[start:]
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:

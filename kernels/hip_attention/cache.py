@@ -12,7 +12,7 @@ from hip_attention.backend import Summaries, make_summaries, uses_triton
 from hip_attention.buffer import Buffer
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
-from hip_attention.geometry import Slab, packed_start, sparse_start
+from hip_attention.geometry import Slab, packed_start, sparse_start, true_positions
 from hip_attention.quantized import QuantizedBuffer, Stored
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
@@ -338,10 +338,3 @@ def make_layers(
         )
         for i in range(count)
     ]  # fmt: skip
-
-
-def true_positions(config: HipConfig, capacity: int) -> int:
-    """How many of `capacity` keys are ever rotated to their true positions for rows of full attention."""
-    if config.packed_from is None:
-        return capacity
-    return min(capacity, max(config.packed_from, config.visible_keys) + config.block_q)

@@ -61,6 +61,13 @@ def packed_start(length_q: int, length_k: int, config: HipConfig) -> int:
     return _first_row(length_q, length_k, config.block_q, max(config.packed_from, config.visible_keys))
 
 
+def true_positions(config: HipConfig, capacity: int) -> int:
+    """How many of `capacity` keys are ever rotated to their true positions for rows of full attention."""
+    if config.packed_from is None:
+        return capacity
+    return min(capacity, max(config.packed_from, config.visible_keys) + config.block_q)
+
+
 def _first_row(length_q: int, length_k: int, block_q: int, last: int) -> int:
     """First row of the first query block that ends at position `last` or later; Tq where none does."""
     offset = length_k - length_q

@@ -24,6 +24,7 @@ from hip_attention.cache import LayerCache, SparseAttention, make_layers
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
 from hip_attention.rotary import IdentityRotary, Rotary
+from hip_attention.yarn import Yarn
 
 NAME = "hip"
 LEARNED_SINKS = {"gpt_oss", "granite_swa", "flint", "mimo_v2_flash", "deepseek_v4"}
@@ -201,17 +202,24 @@ def count_calls() -> Iterator[SimpleNamespace]:
 
 
 @torch.no_grad()
-def detach_rotary(model: PreTrainedModel, capacity: int, packed_from: int | None = None) -> list[Rotary] | None:
+def detach_rotary(
+    model: PreTrainedModel, capacity: int, packed_from: int | None = None, yarn: Yarn | None = None
+) -> list[Rotary] | None:
     """Make the model hand out queries and keys before rotation, so that a HipCache can rotate them itself.
 
     Returns one Rotary a layer for HipCache(rotaries=...), with tables for `capacity` positions; the model then works
     with such a cache alone, until it is detached again for another one. `packed_from` is that of the cache's HipConfig:
-    rotations that depend on the length of the text are those for the true positions before it. Returns None, with the
-    model as it was, where its rotation is not the half-split kind of the whole head, which a forward of 64 tokens with
-    both tells.
+    rotations that depend on the length of the text are those for the true positions before it. `yarn` stretches the
+    model's positions until then. Returns None, with the model rotating by itself, where its rotation is not the
+    half-split kind of the whole head, which a forward of 64 tokens with both tells. Raises ValueError for positions
+    that `yarn` cannot stretch.
     """
     attach_rotary(model)
     decoder = model.get_decoder()
+    if yarn is not None:
+        stretched = yarn.rotary(model)
+        stretched.unstretched = decoder.rotary_emb
+        decoder.rotary_emb = stretched
     original = getattr(decoder, "rotary_emb", None)
     if original is None:
         return None
@@ -246,13 +254,15 @@ def detach_rotary(model: PreTrainedModel, capacity: int, packed_from: int | None
 
 
 def attach_rotary(model: PreTrainedModel) -> None:
-    """Undo `detach_rotary`: the model rotates by itself again."""
+    """Undo `detach_rotary`: the model rotates by itself again, and as it was trained to."""
     decoder = model.get_decoder()
-    identity = getattr(decoder, "rotary_emb", None)
-    if isinstance(identity, IdentityRotary):
-        decoder.rotary_emb = identity.original
-        if identity.rope_type is not None:
-            identity.original.rope_type = identity.rope_type  # type: ignore[assignment]
+    rotary = getattr(decoder, "rotary_emb", None)
+    if isinstance(rotary, IdentityRotary):
+        if rotary.rope_type is not None:
+            rotary.original.rope_type = rotary.rope_type  # type: ignore[assignment]
+        rotary = rotary.original
+    if rotary is not None:
+        decoder.rotary_emb = getattr(rotary, "unstretched", rotary)
 
 
 def _freeze(rotary: nn.Module, length: int) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import gguf
 import numpy
 import torch
+from tokenizers import Tokenizer, decoders, models
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 SIZES: dict[str, Any] = {
     "vocab_size": 320,
@@ -39,6 +40,20 @@ def make_model(family: str, **settings: Any) -> PreTrainedModel:
         for parameter in model.parameters():
             parameter.copy_((torch.randn_like(parameter) * 0.25).bfloat16())
     return model
+
+
+def save_model(folder: Path, family: str, **settings: Any) -> Path:
+    """A folder with a random model whose tokens are bytes."""
+    make_model(family, **settings).save_pretrained(folder)
+    plain = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(byte_tokens())}, merges=[]))
+    plain.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=plain, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def byte_tokens() -> list[str]:

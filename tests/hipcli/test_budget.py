@@ -1,9 +1,11 @@
 """Token and memory arithmetic before a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hip_attention.config import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli import budget
 from hipcli.budget import GIB, Budget, DocumentCount, Memory
@@ -46,6 +48,19 @@ def test_an_unknown_window_refuses_nothing() -> None:
     assert plan(prompt=10**9, window=None).fits
 
 
+@pytest.mark.parametrize(("factor", "fits"), [(1, False), (2, True)])
+def test_stretched_positions_reach_farther(factor: float, fits: bool) -> None:
+    long = replace(plan(window=175), yarn=Yarn(factor, 175))
+    assert (long.fits, long.excess_tokens) == (fits, 0 if fits else 175)
+    assert long.as_json()["positions"] == "yarn"
+
+
+def test_too_long_for_stretched_positions() -> None:
+    long = refusal(replace(plan(window=170), yarn=Yarn(2, 170)))
+    assert long.message == "a.txt: needs 350 tokens, 10 more than the window of m, stretched 2 times, holds"
+    assert "--positions auto" in (long.hint or "")
+
+
 def test_hints_offer_only_what_helps() -> None:
     hint = refusal(plan(window=349)).hint or ""
     assert "--max-tokens 49" in hint
@@ -75,7 +90,22 @@ def test_memory_of_a_known_model() -> None:
     assert hip.summaries == 2 * GIB  # a quarter of the keys
     assert hip.weights == 16 * GIB
     assert hip.needed == hip.weights + hip.keys_and_values + hip.summaries + hip.workspace
-    assert GIB / 2 < hip.workspace < 2 * GIB
+    assert GIB / 2 < hip.workspace - 5 * GIB // 4 < 2 * GIB, "five layers of rotated keys"
+
+
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        (HipConfig(), 5 * 131072),  # three dense layers, and twice one for the others
+        (HipConfig(dense_layers=40), 34 * 131072),
+        (HipConfig(backend="dense"), 32 * 131072),
+        (HipConfig(packed_from=8192), 5 * (8192 + 128)),
+    ],
+)
+def test_keys_at_true_positions_are_copies(config: HipConfig, keys: int) -> None:
+    none = HipConfig(packed_from=0, block_q=16, window=16, top_k=0, sink=0, dense_layers=0)
+    ours, others = (budget.memory(LLAMA_8B, 131072, each, 2, None).workspace for each in (config, none))
+    assert ours - others == (keys - 2 * 32) * 8 * 128 * 2
 
 
 @pytest.mark.parametrize(("config", "dense"), [(HipConfig(), 3), (HipConfig(packed_from=131072), 0)])

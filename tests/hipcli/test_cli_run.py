@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from fakes import FakeRuntime
 from hip_attention import HipConfig
+from hip_attention.yarn import Yarn
 
 from hipcli.documents import Document, Page
 
@@ -354,6 +355,52 @@ def test_a_book_beyond_the_window_is_read_with_packed_positions(
     # With the defaults: 64 sink + 512 window + 128 block_q + 16 block_k.
     assert hip("summarize", book, "--top-k", str(8192 - 720)).code == 0
     assert hip("summarize", book, "--top-k", str(8192 - 704)).code == 2, "more keys than the window has positions"
+
+
+def test_a_book_beyond_the_window_of_qwen_is_read_with_stretched_positions(
+    hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path
+) -> None:
+    fake.shape = replace(fake.shape, family="qwen2")
+    books = [tmp_path / name for name in ("story.txt", "novel.txt", "saga.txt")]
+    for book, words in zip(books, (5000, 10_000, 20_000), strict=True):
+        book.write_text("word " * words)
+    done = hip("ask", "--json", "-v", "-q", "Who?", books[0])
+    assert "beyond the 8,192 that smollm2-135m was trained for: positions are stretched 2 times (YaRN)" in done.err
+    assert "hip top_k=1024 refresh_interval=8 positions stretched 2 times" in done.err
+    answer = json.loads(done.out)
+    jsonschema.validate(answer, schema("answer.schema.json"))
+    attention = answer["attention"]
+    assert (attention["positions"], attention["yarn_factor"], attention["packed_from"]) == ("yarn", 2, None)
+    done = hip("summarize", "--each", note, *books)
+    assert fake.stretches == [Yarn(2, 8192), None, Yarn(2, 8192), Yarn(4, 8192), None]
+    assert fake.attentions[-1].packed_from == 8192, "four times the window is not enough"
+    assert [line.rpartition(": positions are ")[2] for line in done.err.splitlines()] == [
+        "stretched 2 times (YaRN)",
+        "stretched 4 times (YaRN)",
+        "packed",
+    ]
+    assert "positions: stretched 2 times (YaRN)" in hip("summarize", "--dry-run", books[0]).out
+    plan = json.loads(hip("summarize", "--dry-run", "--json", books[1]).out)
+    jsonschema.validate(plan, schema("budget.schema.json"))
+    assert (plan["readings"][0]["positions"], plan["readings"][0]["yarn_factor"]) == ("yarn", 4)
+
+
+def test_positions_stretched_by_force(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
+    story, saga = tmp_path / "story.txt", tmp_path / "saga.txt"
+    story.write_text("word " * 5000)
+    saga.write_text("word " * 20_000)
+    yarn = ("summarize", "--positions", "yarn")
+    assert hip(*yarn, "--each", story, note).err == ""
+    assert hip(*yarn, "--attention", "dense", story).code == 0
+    assert fake.stretches == [Yarn(2, 8192), None, Yarn(2, 8192)]
+    done = hip(*yarn, saga)
+    assert (done.code, fake.loads) == (3, 2)
+    assert "more than the window of smollm2-135m, stretched 4 times, holds" in done.err
+    assert "--positions auto" in done.err
+    fake.shape = replace(fake.shape, rope="llama3")
+    done = hip(*yarn, story)
+    assert (done.code, fake.loads) == (2, 2)
+    assert "hip: error: --positions yarn: the model's positions are already scaled (llama3)" in done.err
 
 
 def test_positions_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_a_session_of_integers_goes_on_with_them(hip: Run, fake: FakeRuntime, no
     done = hip("ask", "-q", "When?", "--session", "mill", "--kv-cache", "full", note)
     assert done.code == 2
     assert "session mill: was made with --kv-cache int8, not full" in done.err
+
+
+def test_a_session_of_positions_stretched_otherwise_is_refused(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    fake.shape = replace(fake.shape, family="qwen2", window=200)
+    assert ask(hip, note, "-n", "1") == 0
+    assert ask(hip, note, "-n", "20") > 0, "as long, to a power of two"
+    done = hip("ask", "-q", "When?", "--session", "mill", "-n", "150", note)
+    assert "hip: error: session mill: was made with positions stretched 2 times, not stretched 4 times" in done.err
 
 
 def test_options_that_make_no_sense(hip: Run, fake: FakeRuntime, note: Path) -> None:

@@ -103,7 +103,10 @@ class TestFolder:
     )
     def test_window_of_scaled_rope(self, rope, window, tmp_path):
         path = folder(tmp_path / "m", LLAMA | {"rope_scaling": rope})
-        assert shape(resolve(str(path))).window == window
+        assert (shape(resolve(str(path))).window, shape(resolve(str(path))).rope) == (
+            window,
+            rope.get("rope_type", "yarn"),
+        )
 
     @pytest.mark.parametrize(
         ("config", "message"),

@@ -111,7 +111,11 @@ def test_header_tells_what_is_there() -> None:
         ({"dtype": "bfloat16"}, "was made with numbers in float32, not bfloat16"),
         ({"kv_cache": "int8"}, "was made with --kv-cache full, not int8"),
         ({"attention": asdict(HipConfig(top_k=512))}, "was made with top_k=1024, not 512"),
-        ({"attention": asdict(HipConfig(packed_from=8192))}, "was made with packed_from=None, not 8192"),
+        (
+            {"attention": asdict(HipConfig(packed_from=8192))},
+            "was made with positions as they are, not packed from 8,192",
+        ),
+        ({"yarn_factor": 2}, "was made with positions as they are, not stretched 2 times"),
     ],
 )
 def test_another_basis_is_refused_by_name(changes: dict[str, object], said: str) -> None:
@@ -121,6 +125,23 @@ def test_another_basis_is_refused_by_name(changes: dict[str, object], said: str)
     assert "hip cache rm book" in (caught.value.hint or "")
     assert caught.value.exit_code == 2
     session().release()
+
+
+def test_another_stretch_is_refused_by_name() -> None:
+    twice, four_times = (replace(BASIS, yarn_factor=factor) for factor in (2, 4))
+    session(basis=twice).release()
+    with pytest.raises(
+        HipError, match="session book: was made with positions stretched 2 times, not stretched 4 times"
+    ):
+        session(basis=four_times)
+    session(basis=twice).release()
+
+
+def test_sessions_made_before_positions_could_be_stretched_hold() -> None:
+    saved_session()
+    edit_header(lambda header: header["basis"].pop("yarn_factor"))
+    with session() as kept:
+        assert kept.saved == 256
 
 
 def test_other_documents_are_refused() -> None:

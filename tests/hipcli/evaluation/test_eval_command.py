@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from hipcli.evaluation import questions
 from hipcli.evaluation.specs import parse
@@ -23,17 +21,7 @@ SPECS = [part for name in ("hip", "streaming", "quest", "hyper") for part in ("-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("tiny")
-    TINY["make_model"]("llama", max_position_embeddings=4096).save_pretrained(folder)
-    plain = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(TINY["byte_tokens"]())}, merges=[]))
-    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=plain, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-    tokenizer.chat_template = TINY["CHAT_TEMPLATE"]
-    tokenizer.save_pretrained(folder)
-    return folder
+    return TINY["save_model"](tmp_path_factory.mktemp("tiny"), "llama", max_position_embeddings=4096)
 
 
 @pytest.fixture

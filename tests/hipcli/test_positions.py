@@ -1,0 +1,75 @@
+"""Where keys stand in prompts of any length, on models of any family."""
+
+from dataclasses import replace
+
+import pytest
+from hip_attention import HipConfig
+from hip_attention.yarn import Yarn
+
+from hipcli.errors import ExitCode, HipError
+from hipcli.models import ModelShape
+from hipcli.positions import place
+
+LLAMA = ModelShape(
+    family="llama", layers=2, hidden=16, heads=4, kv_heads=2, head_dim=4, window=8192, weight_bytes=2**20
+)
+QWEN = replace(LLAMA, family="qwen2")
+QWEN3 = replace(LLAMA, family="qwen3", window=40_960)
+SILENT = replace(LLAMA, window=None)
+HIP = HipConfig()
+DENSE = HipConfig(backend="dense")
+
+
+def packed(start: int) -> HipConfig:
+    return replace(HIP, packed_from=start)
+
+
+@pytest.mark.parametrize(
+    ("positions", "tokens", "shape", "hip", "yarn"),
+    [
+        ("auto", 8192, LLAMA, HIP, None),
+        ("auto", 8193, LLAMA, packed(8192), None),
+        ("auto", 10**6, SILENT, HIP, None),
+        ("auto", 8192, QWEN, HIP, None),
+        ("auto", 8193, QWEN, HIP, Yarn(2, 8192)),
+        ("auto", 16_384, QWEN, HIP, Yarn(2, 8192)),
+        ("auto", 16_385, QWEN, HIP, Yarn(4, 8192)),
+        ("auto", 32_768, QWEN, HIP, Yarn(4, 8192)),
+        ("auto", 32_769, QWEN, packed(8192), None),
+        ("auto", 8193, replace(QWEN, rope="yarn"), packed(8192), None),
+        ("auto", 40_960, QWEN3, HIP, None),
+        ("auto", 40_961, QWEN3, HIP, Yarn(2, 32_768)),
+        ("auto", 65_537, QWEN3, HIP, Yarn(4, 32_768)),
+        ("auto", 131_073, QWEN3, packed(40_960), None),
+        ("auto", 500_000, replace(QWEN3, window=262_144), HIP, Yarn(2, 262_144)),
+        ("exact", 8193, QWEN, HIP, None),
+        ("packed", 100, QWEN, packed(4096), None),
+        ("packed", 100, SILENT, packed(4096), None),
+        ("yarn", 8192, LLAMA, HIP, None),
+        ("yarn", 16_385, LLAMA, HIP, Yarn(4, 8192)),
+        ("yarn", 10**6, LLAMA, HIP, Yarn(4, 8192)),
+    ],
+)
+def test_placed(positions, tokens: int, shape: ModelShape, hip: HipConfig, yarn: Yarn | None) -> None:
+    assert place(HIP, positions, tokens, shape) == (hip, yarn)
+
+
+@pytest.mark.parametrize(("positions", "yarn"), [("auto", None), ("packed", None), ("yarn", Yarn(2, 8192))])
+def test_dense_attention_is_stretched_by_force_alone(positions, yarn: Yarn | None) -> None:
+    assert place(DENSE, positions, 10_000, QWEN) == (DENSE, yarn)
+
+
+@pytest.mark.parametrize(
+    ("positions", "hip", "shape", "said"),
+    [
+        ("yarn", HIP, replace(QWEN, rope="yarn"), "already scaled"),
+        ("yarn", HIP, SILENT, "does not say how far"),
+        ("packed", replace(HIP, top_k=8192), LLAMA, "--top-k, --sink and --window take"),
+        ("auto", replace(HIP, top_k=8192), LLAMA, "--top-k, --sink and --window take"),
+    ],
+)
+def test_refused(positions, hip: HipConfig, shape: ModelShape, said: str) -> None:
+    with pytest.raises(HipError, match=said) as caught:
+        place(hip, positions, 10_000, shape)
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert caught.value.hint
