@@ -2,9 +2,9 @@
 
     python bench/positions.py BOOK.txt --start 12288 --stop 16384 --cut 6144 -a hip -a hip:top_k=2048 -a streaming
 
-The same tokens are scored every time: by every setting of `-a`, as `hip eval` takes them, at packed positions given
-everything before them, and by `--cut`: dense attention given only preceding tokens that fit. Results are added to those
-in bench/results/.
+The same tokens are scored every time: by every setting of `-a`, as `hip eval` takes them, given everything before them at
+packed positions, or with `factor=N` at positions stretched by YaRN, and by `--cut`: dense attention given only preceding
+tokens that fit. Results are added to those in bench/results/.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 from common import RESULTS, load, machine, save, tokens
 from hip_attention import HipConfig
 from hip_attention.transformers import HipCache, attach_rotary, detach_rotary
+from hip_attention.yarn import Yarn
 from perplexity import losses
 
 from hipcli.evaluation.specs import parse
@@ -27,9 +28,11 @@ from hipcli.evaluation.specs import parse
 PIECE = 1024  # tokens that share one cut prompt
 
 
-def packed(model, ids: list[int], start: int, config: HipConfig, factor: int, int8: bool) -> torch.Tensor:
+def sparse(
+    model, ids: list[int], start: int, config: HipConfig, factor: int, int8: bool, yarn: Yarn | None
+) -> torch.Tensor:
     """HiP attention whose first, else dense, layers select `factor` times as many keys past the window."""
-    rotaries = detach_rotary(model, len(ids), config.packed_from)
+    rotaries = detach_rotary(model, len(ids), config.packed_from, yarn)
     cache = HipCache(model.config, config, len(ids), rotaries, int8=int8)
     for layer in cache.layers[: config.dense_layers]:
         layer.cache.config = replace(config, top_k=config.top_k * factor)
@@ -64,10 +67,11 @@ def measure(options: argparse.Namespace, model, ids: list[int]) -> None:
             loss, config = cut(model, ids, options.start, int(setting.split()[-1])), None
         else:
             spec = parse(setting)
-            config = replace(spec.config, packed_from=packed_from)
+            yarn = None if spec.yarn is None else Yarn(spec.yarn, model.config.max_position_embeddings)
+            config = replace(spec.config, packed_from=None if yarn else packed_from)
             distance = patch.object(HipConfig, "search_distance", options.distance)
             with distance if options.distance else nullcontext():
-                loss = packed(model, ids, options.start, config, options.factor, spec.int8)
+                loss = sparse(model, ids, options.start, config, options.factor, spec.int8, yarn)
         rows[key] = {
             "perplexity": loss.mean().exp().item(),
             "nats": loss.mean().item(),
