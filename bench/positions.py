@@ -2,9 +2,9 @@
 
     python bench/positions.py BOOK.txt --start 12288 --stop 16384 --cut 6144 -a hip -a hip:top_k=2048 -a streaming
 
-The same tokens are scored every time: by every setting of `-a`, as `hip eval` takes them, given everything before them at
-packed positions, or with `factor=N` at positions stretched by YaRN, and by `--cut`: dense attention given only preceding
-tokens that fit. Results are added to those in bench/results/.
+The same tokens are scored every time: by every setting of `-a`, as `hip eval` takes them, given everything before
+them at packed positions, or with `factor=N` at positions stretched by YaRN, and by `--cut`: dense attention given only
+preceding tokens that fit. Results are added to those in bench/results/.
 """
 
 import argparse
