@@ -44,7 +44,7 @@ class HipConfig:
     sink: int = 64
     window: int = 512
     refresh_interval: int = 8
-    dense_layers: int = 3
+    dense_layers: int = 7
     selector: Selector = "summary-exact"
     query_stride: int = 4
     min_context: int = 4096

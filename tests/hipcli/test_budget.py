@@ -85,7 +85,7 @@ def test_memory_exactly_full_fits_and_one_byte_more_does_not() -> None:
 
 def test_memory_of_a_known_model() -> None:
     """Llama-3.1-8B: 128 KiB of keys and values a token in 16 bits, so 16 GiB for 128k tokens."""
-    hip = budget.memory(LLAMA_8B, 131072, HipConfig(), 2, None)
+    hip = budget.memory(LLAMA_8B, 131072, HipConfig(dense_layers=3), 2, None)
     assert hip.keys_and_values == 16 * GIB
     assert hip.summaries == 2 * GIB  # a quarter of the keys
     assert hip.weights == 16 * GIB
@@ -96,10 +96,10 @@ def test_memory_of_a_known_model() -> None:
 @pytest.mark.parametrize(
     ("config", "keys"),
     [
-        (HipConfig(), 5 * 131072),  # three dense layers, and twice one for the others
+        (HipConfig(dense_layers=3), 5 * 131072),  # three dense layers, and twice one for the others
         (HipConfig(dense_layers=40), 34 * 131072),
         (HipConfig(backend="dense"), 32 * 131072),
-        (HipConfig(packed_from=8192), 5 * (8192 + 128)),
+        (HipConfig(dense_layers=3, packed_from=8192), 5 * (8192 + 128)),
     ],
 )
 def test_keys_at_true_positions_are_copies(config: HipConfig, keys: int) -> None:
@@ -108,7 +108,7 @@ def test_keys_at_true_positions_are_copies(config: HipConfig, keys: int) -> None
     assert ours - others == (keys - 2 * 32) * 8 * 128 * 2
 
 
-@pytest.mark.parametrize(("config", "dense"), [(HipConfig(), 3), (HipConfig(packed_from=131072), 0)])
+@pytest.mark.parametrize(("config", "dense"), [(HipConfig(dense_layers=3), 3), (HipConfig(packed_from=131072), 0)])
 def test_integers_take_half_and_the_numbers_of_one_layer(config: HipConfig, dense: int) -> None:
     """128 dimensions are 128 codes and a scale of two bytes; layers that read everything stay as they are."""
     full, int8 = (budget.memory(LLAMA_8B, 131072, config, 2, None, kind) for kind in ("full", "int8"))
