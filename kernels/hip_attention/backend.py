@@ -50,13 +50,13 @@ def uses_triton(config: HipConfig, device: torch.device) -> bool:
     return True
 
 
-def make_summaries(config: HipConfig, device: torch.device) -> Summaries:
-    """An empty tree of key summaries for the backend that runs on `device`."""
+def make_summaries(config: HipConfig, device: torch.device, capacity: int = 0) -> Summaries:
+    """An empty tree of key summaries for the backend on `device`, with memory reserved for those of `capacity` keys."""
     if uses_triton(config, device):
         from hip_attention.triton_summaries import TreeSummaries
 
-        return TreeSummaries(config.sink, config.block_k)
-    return KeySummaries(config.sink, config.block_k)
+        return TreeSummaries(config.sink, config.block_k, capacity)
+    return KeySummaries(config.sink, config.block_k, capacity)
 
 
 def search_start(length_q: int, length_k: int, config: HipConfig, device: torch.device) -> int:

@@ -71,6 +71,7 @@ class LayerCache:
             raise ValueError(NEEDS_ROTARY)
         self.config = config
         self._of_decode = config.of_decode
+        self._capacity = capacity
         self.rotary = rotary
         store = QuantizedBuffer if int8 else Buffer
         self.keys: Stored = store(capacity, config.block_k)
@@ -94,7 +95,7 @@ class LayerCache:
     def append(self, key: Tensor, value: Tensor) -> None:
         """Store keys and values [B, Hkv, T, D] of the next T tokens."""
         if self.length == 0:
-            self.summaries = make_summaries(self.config, key.device)
+            self.summaries = make_summaries(self.config, key.device, self._capacity)
         self.keys.append(key)
         self.values.append(value)
 
@@ -110,7 +111,7 @@ class LayerCache:
         Everything else that attention remembers follows from them when it is needed.
         """
         if self.length == 0:
-            self.summaries = make_summaries(self.config, next(iter(state.values())).device)
+            self.summaries = make_summaries(self.config, next(iter(state.values())).device, self._capacity)
         for name, buffer in (("key", self.keys), ("value", self.values)):
             buffer.restore({part.removeprefix(name): x for part, x in state.items() if part.startswith(name)})
 

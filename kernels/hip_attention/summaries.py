@@ -10,12 +10,13 @@ class KeySummaries:
 
     The tree begins after the sink: node i of level l stands for the 2^l blocks from `low + i * 2^l` on, where
     `low = sink / block_k`. A node exists once all its keys do, so no statistic is ever changed. Level 0 costs
-    2 / block_k of the keys' memory, all levels together twice that.
+    2 / block_k of the keys' memory, all levels together twice that. Memory is reserved for `capacity` keys.
     """
 
-    def __init__(self, sink: int, block_k: int) -> None:
+    def __init__(self, sink: int, block_k: int, capacity: int = 0) -> None:
         self.sink = sink
         self.block_k = block_k
+        self._leaves = max(0, capacity - sink) // block_k
         self.means: list[Buffer] = []
         self.variances: list[Buffer] = []
 
@@ -57,7 +58,7 @@ class KeySummaries:
 
     def _append(self, level: int, mean: Tensor, variance: Tensor) -> None:
         if level == len(self.means):
-            self.means.append(Buffer())
-            self.variances.append(Buffer())
+            self.means.append(Buffer(self._leaves >> level))
+            self.variances.append(Buffer(self._leaves >> level))
         self.means[level].append(mean)
         self.variances[level].append(variance)

@@ -17,14 +17,15 @@ class TreeSummaries:
 
     Nodes stand in in-order: node i of level l is row (i << (l + 1)) + (1 << l) - 1, whatever the number of leaves, so
     the tree grows at its end. `nodes.data` is [B, Hkv, rows, 2 * D], mean and variance side by side, in the keys'
-    dtype: 4 / block_k of the keys' memory. Rows whose keys are not complete hold nothing of use.
+    dtype: 4 / block_k of the keys' memory. Rows whose keys are not complete hold nothing of use. Memory is reserved for
+    `capacity` keys.
     """
 
-    def __init__(self, sink: int, block_k: int) -> None:
+    def __init__(self, sink: int, block_k: int, capacity: int = 0) -> None:
         self.sink = sink
         self.block_k = block_k
         self.leaves = 0
-        self.nodes = Buffer()
+        self.nodes = Buffer(2 * (max(0, capacity - sink) // block_k))
 
     @property
     def next_key(self) -> int:
