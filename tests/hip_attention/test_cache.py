@@ -7,6 +7,7 @@ import torch
 from hip_attention import reference
 from hip_attention.buffer import Buffer
 from hip_attention.cache import LayerCache, make_layers
+from hip_attention.dense import dense_attention
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
 from hip_attention.working_set import distinct
@@ -68,6 +69,18 @@ def test_decode_reuses_a_mask_and_loses_no_recent_key(rotary: bool, selector: st
             blocks = reference.select(row, keys, config.of_decode)
         expected = reference.attend(row, keys, values, blocks, config, 0.25, age)
         torch.testing.assert_close(out, expected, atol=3e-6, rtol=1e-5)
+
+
+def test_a_decoded_row_selects_twice_as_many_keys() -> None:
+    assert SMALL.of_decode.top_k == 2 * SMALL.top_k
+    assert replace(SMALL, packed_from=100).of_decode.top_k == SMALL.top_k, "the window bounds what it may see"
+    query, key, value = tensors(81)
+    visible = SMALL.sink + SMALL.of_decode.top_k + SMALL.window  # more than a row of a document sees
+    assert SMALL.visible_keys < 80 < visible
+    cache = LayerCache(SMALL)
+    feed(cache, query, key, value, 0, 80)
+    out = feed(cache, query, key, value, 80, 81)
+    torch.testing.assert_close(out, dense_attention(query[:, :, 80:], key, value, 0.25), atol=3e-6, rtol=1e-5)
 
 
 def test_rows_of_blocks_lose_what_they_hold_twice() -> None:
