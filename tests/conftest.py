@@ -52,6 +52,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> "FakeRuntime":
     return install(FakeRuntime(), monkeypatch.setattr)
 
 
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    path = tmp_path / "note.txt"
+    path.write_text("The mill burned down in March.\n")
+    return path
+
+
 class _Terminal(io.BytesIO):
     def isatty(self) -> bool:
         return True
