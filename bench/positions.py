@@ -24,6 +24,8 @@ from hip_attention.yarn import Yarn
 from perplexity import losses
 
 from hipcli.evaluation.specs import parse
+from hipcli.models import resolve, shape
+from hipcli.positions import stretch
 
 PIECE = 1024  # tokens that share one cut prompt
 
@@ -67,7 +69,7 @@ def measure(options: argparse.Namespace, model, ids: list[int]) -> None:
             loss, config = cut(model, ids, options.start, int(setting.split()[-1])), None
         else:
             spec = parse(setting)
-            yarn = None if spec.yarn is None else Yarn(spec.yarn, model.config.max_position_embeddings)
+            yarn = None if spec.yarn is None else stretch(shape(resolve(options.model, print)), spec.yarn)
             config = replace(spec.config, packed_from=None if yarn else packed_from)
             distance = patch.object(HipConfig, "search_distance", options.distance)
             with distance if options.distance else nullcontext():

@@ -17,6 +17,7 @@ from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, FinishReason, PrefillProgress, Token
 from hipcli.loops import repeats
 from hipcli.norms import fuse_norms
+from hipcli.positions import cannot_stretch
 
 CHUNK_CPU = 2048
 CHUNK_GPU = 8192
@@ -61,7 +62,7 @@ class Engine:
         except ValueError as error:
             if yarn is None:
                 raise
-            raise HipError(f"--positions yarn: {error}", "say --positions auto", ExitCode.USAGE) from error
+            raise cannot_stretch(str(error)) from error
         self._cache = HipCache(model.config, config, capacity, rotaries, attention, int8)
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
         self._chunk = max(1, chunk // config.block_q) * config.block_q

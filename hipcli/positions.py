@@ -38,9 +38,9 @@ def place(hip: HipConfig, positions: PositionKind, tokens: int, shape: ModelShap
 def stretch(shape: ModelShape, factor: float) -> Yarn:
     """The trained window of a model, stretched. Raises HipError, exit code 2, where that cannot be."""
     if shape.rope != "default":
-        raise _refusal(f"the model's positions are already scaled ({shape.rope})")
+        raise cannot_stretch(f"the model's positions are already scaled ({shape.rope})")
     if shape.window is None:
-        raise _refusal("the model does not say how far it was trained")
+        raise cannot_stretch("the model does not say how far it was trained")
     return Yarn(factor, _original(shape.family, shape.window))
 
 
@@ -72,5 +72,6 @@ def _packed(hip: HipConfig, positions: PositionKind, window: int | None) -> HipC
     return replace(hip, packed_from=start)
 
 
-def _refusal(what: str) -> HipError:
+def cannot_stretch(what: str) -> HipError:
+    """The error for positions that YaRN cannot stretch, and why not."""
     return HipError(f"--positions yarn: {what}", "say --positions auto", ExitCode.USAGE)
