@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from hip_attention.config import HipConfig
-from hip_attention.yarn import Yarn
 
 from hipcli import kv_cache, render, runtime, saved, templates
 from hipcli.budget import GIB, Budget, DocumentCount
@@ -47,7 +46,6 @@ class Reading:
     prefix: list[int]
     suffixes: list[list[int]]
     hip: HipConfig
-    yarn: Yarn | None
     budget: Budget
 
 
@@ -132,7 +130,7 @@ def _plan(
             kv_cache=storage,
             otherwise=full if storage == "int8" else int8,
         )
-        readings.append(Reading(position if task.each else None, prefix, suffixes, hip, yarn, budget))
+        readings.append(Reading(position if task.each else None, prefix, suffixes, hip, budget))
     return readings
 
 
@@ -174,7 +172,7 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
     if settings.session is not None:
         (reading,) = readings  # --each is excluded
         paths = [document.path for document in reading.budget.documents]
-        basis = model.basis(reading.hip, reading.yarn, reading.budget.kv_cache)
+        basis = model.basis(reading.hip, reading.budget.yarn, reading.budget.kv_cache)
         session = saved.open_session(settings.session, reading.prefix, paths, basis)
     try:
         with session or nullcontext():
@@ -205,17 +203,18 @@ def _answer_one(
 ) -> None:
     """Read one context, as far as no `session` keeps it, and answer every question about it, text as it comes."""
     settings = result.settings
-    reader = model.reader(reading.budget.total_tokens, reading.hip, reading.yarn, reading.budget.kv_cache)
+    budget = reading.budget
+    reader = model.reader(budget.total_tokens, reading.hip, budget.yarn, budget.kv_cache)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
         result.cached_tokens += read(reader, reading.prefix, session, update, render.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
-    result.kv_cache = "int8" if reading.budget.kv_cache == "int8" else result.kv_cache
-    if reading.budget.prompt_tokens > result.longest:
-        result.longest = reading.budget.prompt_tokens
-        result.positions, result.packed_from = reading.budget.positions, reading.hip.packed_from
-        result.yarn_factor = reading.budget.yarn_factor
+    result.kv_cache = "int8" if budget.kv_cache == "int8" else result.kv_cache
+    if budget.prompt_tokens > result.longest:
+        result.longest = budget.prompt_tokens
+        result.positions, result.packed_from = budget.positions, reading.hip.packed_from
+        result.yarn_factor = budget.yarn_factor
     streamed = None if settings.as_json else output
     # An answer that shows as it comes needs no other sign of life.
     waiting = not settings.quiet and (settings.as_json or settings.output is not None)
