@@ -29,19 +29,24 @@ class Summaries(Protocol):
     def truncate(self, length: int) -> None: ...
 
 
+def has_triton() -> bool:
+    """Whether the package triton is installed."""
+    return importlib.util.find_spec("triton") is not None
+
+
 def uses_triton(config: HipConfig, device: torch.device) -> bool:
     """Whether tensors on `device` are attended by the Triton kernels; "auto" picks them on a GPU where they can serve.
 
     Raises ValueError when the configuration asks for Triton where it cannot run.
     """
     if config.backend == "auto":
-        usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        usable = device.type == "cuda" and has_triton()
         return usable and config.selector not in TORCH_ONLY
     if config.backend != "triton":
         return False
     if config.selector in TORCH_ONLY:
         raise ValueError(f"backend triton has no selector {config.selector}")
-    if importlib.util.find_spec("triton") is None:
+    if not has_triton():
         raise ValueError("backend triton needs the package triton")
     from triton import knobs
 

@@ -232,19 +232,20 @@ class LayerCache:
     def _decode_with_triton(self, query: Tensor, scale: float, age: int, packed: bool) -> Tensor:
         from hip_attention.triton_decode import DecodeState
 
+        config = self._of_decode
         batch, heads = query.shape[:2]
         heads_k, dim_v = self.values.like.shape[1], self.values.like.shape[3]
         if self.decode_state is None:
-            self.decode_state = DecodeState(self._of_decode, batch, heads, heads_k, dim_v, query.device)
+            self.decode_state = DecodeState(config, batch, heads, heads_k, dim_v, query.device)
         state = self.decode_state
         state.length.fill_(self.length)
         if age == 0:
-            by_key = self.config.top_k and state.config.reads_keys
+            by_key = config.top_k and config.reads_keys
             state.refresh(self._search_query(query), self.summaries, self._search_keys() if by_key else None)
-        positions = self._of_decode.packed_length if packed else self.length
+        positions = config.packed_length if packed else self.length
         tables = None if self.rotary is None else self.rotary.cover(positions, query)
         output = torch.empty(batch, heads, 1, dim_v, dtype=query.dtype, device=query.device)
-        place = self._of_decode.visible_keys - 1 + age if packed else self.length - 1
+        place = config.visible_keys - 1 + age if packed else self.length - 1
         state.attend(self._turned(query, place), self.keys.raw, self.values.raw, scale, output, tables, packed)
         return output
 

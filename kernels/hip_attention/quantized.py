@@ -1,17 +1,16 @@
 """Keys or values kept as 8-bit integers: half the memory of 16-bit numbers, a quarter of that of 32-bit ones."""
 
-import importlib.util
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from hip_attention.backend import has_triton
 from hip_attention.buffer import Buffer
 
 FIRST = 128  # tokens that tell what is usual
 LARGEST = 127
 PIECE = 1 << 18  # numbers computed at a time, so that they stay in the processor's second-level cache
-KERNELS = importlib.util.find_spec("triton") is not None
 
 
 class Codes(NamedTuple):
@@ -27,7 +26,7 @@ class Codes(NamedTuple):
 
     def encode(self, x: Tensor) -> None:
         """Write what tokens x [B, H, T, D] are stored as into `codes` and `scales`."""
-        if x.is_cuda and KERNELS:
+        if x.is_cuda and has_triton():
             from hip_attention import triton_quantized
 
             triton_quantized.encode(x, *self)
@@ -43,7 +42,7 @@ class Codes(NamedTuple):
 
     def decode(self, out: Tensor) -> Tensor:
         """The tokens [..., T, D], written into `out` of any floating dtype."""
-        if out.is_cuda and KERNELS and out.dim() == 4:
+        if out.is_cuda and has_triton() and out.dim() == 4:
             from hip_attention import triton_quantized
 
             triton_quantized.decode(out, *self)
