@@ -69,15 +69,16 @@ def prefill(
     config: HipConfig,
     scale: float,
     unrotated: Unrotated | None = None,
+    coming: int = 0,
 ) -> Tensor:
     """Dense attention for the rows that may see everything anyway, sparse attention for the others.
 
     key and value [B, Hkv, capacity, D] hold `length_k` keys; for the torch backend capacity is a multiple of block_k,
     and what lies beyond the keys is finite. `summaries` cover every complete block if the selector needs them.
-    `unrotated` makes selection go by content. Returns [B, Hq, Tq, D].
+    `unrotated` makes selection go by content; `coming` rows will follow. Returns [B, Hq, Tq, D].
     """
     length_q = query.shape[2]
-    start = search_start(length_q, length_k, config, query.device)
+    start = search_start(length_q, length_k, config, query.device, coming)
     output = query.new_empty(*query.shape[:3], value.shape[-1])
     if start > 0:
         seen = length_k - length_q + start

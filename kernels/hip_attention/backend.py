@@ -64,15 +64,16 @@ def make_summaries(config: HipConfig, device: torch.device, capacity: int = 0) -
     return KeySummaries(config.sink, config.block_k, capacity)
 
 
-def search_start(length_q: int, length_k: int, config: HipConfig, device: torch.device) -> int:
+def search_start(length_q: int, length_k: int, config: HipConfig, device: torch.device, coming: int = 0) -> int:
     """First row that is worth a search: `geometry.sparse_start`, or Tq where "auto" finds dense attention faster.
 
-    Only a GPU has dense attention that fast: there a search has to save more key reads than it costs.
+    Only a GPU has dense attention that fast: there a search has to save more key reads than it costs, counting those of
+    `coming` rows that will follow. All of them had better be read alike (docs/quality.md, "Read alike").
     """
     start = sparse_start(length_q, length_k, config)
     if config.backend == "auto" and start < length_q and uses_triton(config, device):
-        rows = length_q - start
-        keys = length_k - rows // 2 - min(length_k, KEYS_PER_ROW * (config.sink + config.top_k + config.window) // 1600)
+        rows, length = length_q - start + coming, length_k + coming
+        keys = length - rows // 2 - min(length, KEYS_PER_ROW * config.visible_keys // 1600)
         if rows * keys < SEARCH:
             return length_q
     return start

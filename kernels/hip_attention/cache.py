@@ -161,7 +161,7 @@ class LayerCache:
         self._begin_prefill()
         return prefill(
             self._turned(query, first), self._all_keys(length), self._whole_values(length), length, self.summaries,
-            self.config, scale, self._unrotated(query, packed=False),
+            self.config, scale, self._unrotated(query, packed=False), max(0, self._capacity - length),
         )  # fmt: skip
 
     def _attend_packed(self, query: Tensor, scale: float) -> Tensor:
@@ -329,8 +329,10 @@ def make_layers(
 ) -> list[LayerCache]:
     """Caches for `count` layers that share scratch memory; `rotary_of(layer)` gives each its rotary.
 
-    With `int8` all but `config.full_layers` store integers. Raises ValueError where that leaves none.
+    A `capacity` tells how long the context will be (see `HipConfig.for_context`). With `int8` all but
+    `config.full_layers` store integers. Raises ValueError where that leaves none.
     """
+    config = config.for_context(capacity)
     if int8 and config.backend == "dense":
         raise ValueError("int8 keys and values need sparse attention: dense attention reads all of them at every token")
     scratch = Scratch.of(config, capacity)

@@ -26,7 +26,8 @@ class HipConfig:
         "representative" scores a node by its centre key block (HiP, arXiv 2406.09827 v2), "representative-first" by
         its first one (v1); "exhaustive" scores every key block by its largest logit, in quadratic time (PyTorch only).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
-    min_context: query blocks that end before this position attend to everything, which is faster there.
+    min_context: query blocks that end before this position attend to everything, which is faster there; in a context
+        that is known to grow longer they do not (see `for_context`).
     packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
         larger than `packed_length` (see `reference`); None keeps every true position. Selection then
         is by content, everywhere. Needs a cache that holds keys before rotation.
@@ -109,6 +110,14 @@ class HipConfig:
     def of_question(self) -> "HipConfig":
         """How the rows of a "dense" question attend at packed positions: `block_k` of them share a mask."""
         return replace(self, selector="exhaustive", block_q=self.block_k, query_stride=1, backend="torch")
+
+    def for_context(self, tokens: int) -> "HipConfig":
+        """How a context of `tokens` tokens is read: one longer than `min_context` is searched from its start.
+
+        A model that compares what it read densely with what it read sparsely takes the latter (docs/quality.md, "Read
+        alike").
+        """
+        return self if tokens <= self.min_context else replace(self, min_context=0)
 
     @property
     def full_layers(self) -> int:

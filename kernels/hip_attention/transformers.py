@@ -71,7 +71,7 @@ class HipCache(Cache):  # type: ignore[misc]
     """Keys and values in preallocated memory, with the state HiP keeps a layer; for `generate` and for own loops.
 
     model_config: the model's configuration; `model_config.hip` is used where `config` is not given.
-    capacity: tokens to reserve room for; more are stored by growing.
+    capacity: tokens to reserve room for, as many as the context will have; more are stored by growing.
     rotaries: one Rotary a layer if the model does not rotate by itself (see `detach_rotary`).
     attention: replaces sparse attention in the layers that would use it, for experiments (see `cache.LayerCache`).
     int8: keep keys and values as integers, in little more than half the memory of 16-bit numbers, but for dense layers.

@@ -38,5 +38,8 @@ def test_a_gpu_searches_only_where_that_pays() -> None:
         assert search_start(length, length, config, CPU) == sparse_start(length, length, config) < length
         told = replace(config, backend="triton")
         assert search_start(length, length, told, GPU) == sparse_start(length, length, told)
+    # The first chunk of a prompt is read like the rest of it.
+    assert search_start(8192, 8192, config, GPU, coming=500) == 8192
+    assert search_start(8192, 8192, config, GPU, coming=24000) == sparse_start(8192, 8192, config) < 8192
     for length_q, length_k in ((12288, 12288), (32768, 32768), (2048, 131072)):
         assert search_start(length_q, length_k, config, GPU) == sparse_start(length_q, length_k, config) < length_q

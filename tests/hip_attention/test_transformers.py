@@ -110,6 +110,17 @@ def test_sparse_differs_from_dense_and_chunks_do_not_matter(model, ids) -> None:
     torch.testing.assert_close(logits(model, ids, HipCache(model.config), 40), whole, atol=5e-5, rtol=5e-5)
 
 
+def test_a_context_known_to_be_long_is_sparse_from_its_start(model, ids) -> None:
+    model.set_attn_implementation("hip")
+    model.config.hip = SPARSE
+    sparse = logits(model, ids[:, :140])
+    model.config.hip = replace(SPARSE, min_context=140)
+    dense = logits(model, ids[:, :140])
+    for capacity, expected in ((0, dense), (140, dense), (141, sparse)):
+        cache = HipCache(model.config, capacity=capacity)
+        torch.testing.assert_close(logits(model, ids[:, :140], cache, 40), expected, atol=5e-5, rtol=5e-5)
+
+
 def test_unrotated_cache_gives_the_same_logits(model, ids) -> None:
     model.config.hip = SPARSE
     model.set_attn_implementation("hip")

@@ -124,13 +124,10 @@ def test_a_choice_is_read_as_a_question(model, tmp_path) -> None:
     )
     subject = Subject(resolve(str(model)), "cpu", "float32")
     ((unit,), _) = questions.units([item], False, 4096, None, 0, subject)
-    # The document is read densely, the end of the question would be sparse.
-    start = unit.context - questions.SHORT_ANSWER - 32
-    sparse = SPARSE.replace("min_context=0", f"min_context={start}")
-    specs = (parse(text) for text in ("dense", f"hip:{sparse},question=dense", f"hip:{sparse},question=sparse"))
-    expected, dense, other = (unit.run(subject, spec).columns["probability"][0] for spec in specs)
-    assert dense == pytest.approx(expected, abs=2e-4)
-    assert other != pytest.approx(expected, abs=2e-3)
+    # How a question is attended to makes a difference to nothing else.
+    specs = (parse(f"hip:{SPARSE},question={question}") for question in ("dense", "sparse"))
+    dense, sparse = (unit.run(subject, spec).columns["probability"][0] for spec in specs)
+    assert dense != pytest.approx(sparse, abs=2e-3)
 
 
 def test_agreement(evaluate, book) -> None:
