@@ -155,15 +155,17 @@ def _search_everything(scored: Tensor, count: Tensor, largest: int, config: HipC
     """Best blocks [N, selected_blocks], counted from the end of the sink, for scored [B, Hq, n, r, D]."""
     batch, heads, blocks, rows, dim = scored.shape
     block_k = config.block_k
-    query = scored.reshape(batch, key.shape[1], -1, dim)  # [B, Hkv, g * n * r, D]
+    query = scored.reshape(batch, key.shape[1], -1, dim).transpose(2, 3)  # [B, Hkv, D, g * n * r]
     logits = EXHAUSTIVE_CPU if key.device.type == "cpu" else EXHAUSTIVE_GPU
-    together = max(1, logits // (query[..., 0].numel() * block_k))
-    scores = query.new_empty(batch * heads * blocks, largest)
+    together = max(1, logits // (query[:, :, 0].numel() * block_k))
+    scores = scored.new_empty(batch * heads * blocks, largest)
+    by_head = scores.view(batch * key.shape[1], -1, largest)  # [B * Hkv, g * n, M]
     for start in range(0, largest, together):
         stop = min(start + together, largest)
         keys = key[:, :, config.sink + start * block_k : config.sink + stop * block_k]
-        best = (query @ keys.transpose(2, 3)).view(-1, rows, keys.shape[2]).amax(1)
-        scores[:, start:stop] = best.unflatten(1, (-1, block_k)).amax(2)
+        # Many keys times few rows: the other way round a processor takes up to ten times as long.
+        best = _largest((keys @ query).flatten(0, 1), block_k)  # [B * Hkv, m, g * n * r]
+        by_head[:, :, start:stop] = best.unflatten(2, (-1, rows)).amax(3).transpose(1, 2)
     scores.masked_fill_(torch.arange(largest, device=key.device) >= count, -math.inf)
     return scores.topk(config.selected_blocks, 1, sorted=False).indices
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import small_config
 import torch
-from hip_attention import HipConfig, reference
+from hip_attention import HipConfig, reference, torch_select
 from hip_attention.attention import attention
 from hip_attention.cache import LayerCache
 from hip_attention.rotary import Rotary
@@ -177,6 +177,21 @@ def test_a_dense_question_searches_everything(rows: int) -> None:
     for out, right in zip(outputs, expected, strict=True):
         torch.testing.assert_close(out, right, atol=4e-6, rtol=1e-5)
     assert (outputs[0] - outputs[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("together", [1, 300, 1 << 20])
+@pytest.mark.parametrize("shape", [dict(), dict(batch=2, heads=6, heads_k=3)])
+def test_searching_everything_in_parts_changes_nothing(
+    together: int, shape: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_select, "EXHAUSTIVE_CPU", together)
+    query, key, value = tensors(190, **shape)
+    layer = LayerCache(SMALL, rotary=Rotary(tables))
+    feed(layer, query, key, value, 0, 150)
+    layer.question = True
+    out = feed(layer, query, key, value, 150, 190)
+    expected = reference.attention(query[:, :, 150:], key, value, SMALL.of_question, 0.25, rotate)
+    torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
 
 
 def test_a_question_with_little_to_search_is_read_like_a_document() -> None:
