@@ -158,7 +158,7 @@ class LayerCache:
         self._rotated = None
         if length_q == 1:
             return self._decode(query, scale, packed=False)
-        self._begin_prefill()
+        self._begin_prefill(self.config)
         return prefill(
             self._turned(query, first), self._all_keys(length), self._whole_values(length), length, self.summaries,
             self.config, scale, self._unrotated(query, packed=False), max(0, self._capacity - length),
@@ -172,7 +172,7 @@ class LayerCache:
             return self._decode(query, scale, packed=True)
         searches_all = self._is_question(length_q) and self.length - length_q >= self.config.visible_keys
         config = self.config.of_question if searches_all else self.config
-        self._begin_prefill()
+        self._begin_prefill(config)
         assert self.rotary is not None
         position = torch.arange(self.length - length_q, self.length, device=query.device)
         begin = position // config.block_q * config.block_q
@@ -196,9 +196,10 @@ class LayerCache:
         keys, values = self._positioned(start, self.length), self.values.part(start, self.length)
         return sliding_attention(self._turned(query, first), keys, values, window, self.config, scale)
 
-    def _begin_prefill(self) -> None:
+    def _begin_prefill(self, config: HipConfig) -> None:
         self.working_set, self._steps = None, 0
-        self._summarise()
+        if config.uses_summaries:  # after a session's keys were restored, that is a summary of all of them
+            self._summarise()
 
     def _decode(self, query: Tensor, scale: float, packed: bool) -> Tensor:
         if packed != self._packed:

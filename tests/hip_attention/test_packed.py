@@ -194,6 +194,23 @@ def test_searching_everything_in_parts_changes_nothing(
     torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
 
 
+def test_a_question_after_restored_keys_leaves_summaries_to_decode() -> None:
+    query, key, value = tensors(190)
+    read, restored = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    feed(read, query, key, value, 0, 160)
+    restored.restore(read.state(0, 160))
+    outputs = []
+    for layer in (read, restored):
+        layer.question = True
+        rows = [feed(layer, query, key, value, 160, 180)]
+        if layer is restored:
+            assert restored.summaries.next_key == SMALL.sink, "nobody has read summaries yet"
+        rows += [feed(layer, query, key, value, i, i + 1) for i in range(180, 190)]
+        outputs.append(torch.cat(rows, 2))
+    assert torch.equal(*outputs)
+    assert restored.summaries.next_key == read.summaries.next_key > 160
+
+
 def test_a_question_with_little_to_search_is_read_like_a_document() -> None:
     query, key, value = tensors(60)
     config = replace(SMALL, packed_from=0, sink=4)
