@@ -12,7 +12,6 @@ from hipcli.documents import Document, Page
 from hipcli.errors import ExitCode, HipError
 from hipcli.folders import check_patterns, walk
 from hipcli.page_ranges import PageRanges, parse_page_ranges
-from hipcli.pdf import read_pdf
 from hipcli.text import NotTextError, check_encoding, decode, looks_binary, not_text
 
 STDIN = "-"
@@ -148,6 +147,8 @@ def _read(stream: BinaryIO, path: str, where: str, options: ReadOptions) -> Docu
         raise EmptyError(f"{where}: empty", "check that the program which made it came to its end")
     sha256 = hashlib.sha256(data).hexdigest()
     if is_pdf:
+        from hipcli.pdf import read_pdf
+
         pages, warnings = read_pdf(data, where, options.page_ranges, options.password)
         return Document(path, "pdf", pages, sha256, warnings)
     text, warnings = decode(data, where, options.encoding)

@@ -196,6 +196,18 @@ def test_help_and_version_are_light(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_text_is_read_without_the_libraries_for_pdfs(note: Path) -> None:
+    program = (
+        f"import sys\nsys.path.insert(0, {str(FAKE.parent)!r})\n"
+        "import fakes\nfrom hipcli.__main__ import main\nfakes.install(fakes.FakeRuntime())\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "assert not {'pypdf', 'pypdfium2'} & set(sys.modules)\n"
+    )
+    done = run([sys.executable, "-c", program, "summarize", "--quiet", str(note)])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_piped_input_equals_the_file(note: Path) -> None:
     piped = shell(f'cat "{note}" | "$@"', *fake_hip(0, 2, "summarize", "-"))
     assert (piped.returncode, piped.stdout, piped.stderr) == (0, "line 0\nline 1\n", "")
