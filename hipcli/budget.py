@@ -1,7 +1,9 @@
 """What a prompt needs, counted before the model reads anything: tokens against its window, bytes against memory."""
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +30,23 @@ _RUNTIME_BYTES = 3 * GIB // 4  # Python, the libraries and their buffers: peak m
 
 @dataclass(frozen=True)
 class DocumentCount:
-    """Size of one document; `pages` is None where pages mean nothing."""
+    """Size of one document; `pages` is None where pages mean nothing.
+
+    `count_tokens` counts its tokens when somebody asks: that is another pass over the text, which an answer can do
+    without.
+    """
 
     path: str
     pages: int | None
     characters: int
-    tokens: int
+    count_tokens: Callable[[], int]
+
+    @cached_property
+    def tokens(self) -> int:
+        return self.count_tokens()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"path": self.path, "pages": self.pages, "characters": self.characters, "tokens": self.tokens}
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,7 @@ class Budget:
     def as_json(self) -> dict[str, Any]:
         """The same as plain values, for `--dry-run --json`."""
         return {
-            "documents": [asdict(document) for document in self.documents],
+            "documents": [document.as_json() for document in self.documents],
             "instruction_tokens": self.instruction_tokens,
             "answer_tokens": self.answer_tokens,
             "total_tokens": self.total_tokens,

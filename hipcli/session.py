@@ -139,7 +139,7 @@ def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
         path=document.path,
         pages=len(document.pages) if document.paged else None,
         characters=document.characters,
-        tokens=len(encoder.text(templates.marked_text(document))),
+        count_tokens=lambda: len(encoder.text(templates.marked_text(document))),
     )
 
 
