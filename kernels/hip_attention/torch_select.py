@@ -11,8 +11,8 @@ from hip_attention.geometry import Slab, searchable_blocks
 from hip_attention.summaries import KeySummaries
 
 WORKING_SET = 1 << 21  # bytes gathered at a time
-# Logits of an exhaustive search at a time: a processor has them in its cache, a GPU wants few launches.
-EXHAUSTIVE_CPU, EXHAUSTIVE_GPU = 1 << 20, 1 << 24
+# Logits of an exhaustive search at a time: few enough for a processor's cache, many enough for few launches.
+EXHAUSTIVE_CPU, EXHAUSTIVE_GPU = 1 << 22, 1 << 24
 
 
 def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries | None, key: Tensor | None) -> Tensor:
