@@ -15,6 +15,7 @@ OUTPUT = "Output"
 MESSAGES = "Messages"
 
 ATTENTION_DEFAULTS = HipConfig()
+PACKED_WINDOW = 4096  # recent keys that a row sees at packed positions, where that is no more than half of what it can
 ANSWER_TOKENS = 512
 
 AttentionKind = Literal["hip", "dense", "streaming"]
@@ -183,12 +184,13 @@ RefreshInterval = Annotated[
     ),
 ]
 Window = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--window",
         min=1,
         metavar="TOKENS",
         help="Most recent keys, always seen.",
+        show_default=f"{ATTENTION_DEFAULTS.window}; up to {PACKED_WINDOW} at packed positions",
         envvar="HIPCLI_WINDOW",
         rich_help_panel=ATTENTION,
     ),

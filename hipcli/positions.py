@@ -7,19 +7,22 @@ from hip_attention.yarn import Yarn
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.models import ModelShape
-from hipcli.options import PositionKind
+from hipcli.options import PACKED_WINDOW, PositionKind
 
 # Families whose model cards say how to stretch their positions, and how far.
 _YARN_FAMILIES = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe"}
 _YARN_LIMIT = 4
 
 
-def place(hip: HipConfig, positions: PositionKind, tokens: int, shape: ModelShape) -> tuple[HipConfig, Yarn | None]:
+def place(
+    hip: HipConfig, positions: PositionKind, tokens: int, shape: ModelShape, *, widen: bool = False
+) -> tuple[HipConfig, Yarn | None]:
     """The attention for a context of `tokens` tokens on a model of this shape, and what stretches its positions.
 
     "auto" stretches or packs positions when the context is longer than the trained window: stretches them where the
     model's makers do, as far as they go, and otherwise packs them from there on; "packed" packs from `min_context` on,
     however long the context is. The stretch is a power of two, so that contexts that are nearly as long share it.
+    `widen` lets packed rows see more recent keys than `hip.window` (docs/positions.md says why they should).
     Raises HipError, exit code 2, for positions that cannot be stretched, and when what a packed row sees exceeds the
     trained window.
     """
@@ -32,7 +35,7 @@ def place(hip: HipConfig, positions: PositionKind, tokens: int, shape: ModelShap
         yarn = _smallest_stretch(tokens, shape)
         if yarn is not None and tokens <= yarn.length:
             return hip, yarn
-    return _packed(hip, positions, shape.window), None
+    return _packed(hip, positions, shape.window, widen), None
 
 
 def stretch(shape: ModelShape, factor: float) -> Yarn:
@@ -60,7 +63,7 @@ def _original(family: str, window: int) -> int:
     return 32_768 if family.startswith("qwen3") and window == 40_960 else window
 
 
-def _packed(hip: HipConfig, positions: PositionKind, window: int | None) -> HipConfig:
+def _packed(hip: HipConfig, positions: PositionKind, window: int | None, widen: bool) -> HipConfig:
     start = hip.min_context if positions == "packed" or window is None else window
     seen = hip.packed_length
     if seen > (window or start):
@@ -69,6 +72,9 @@ def _packed(hip: HipConfig, positions: PositionKind, window: int | None) -> HipC
             "lower --top-k or --window, or use a model with a longer window",
             ExitCode.USAGE,
         )
+    if widen:
+        recent = min(PACKED_WINDOW, (window or start) // 2) - HipConfig.window
+        hip = replace(hip, window=hip.window + max(0, min(recent, (window or start) - seen)))
     return replace(hip, packed_from=start)
 
 

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hip_attention.config import HipConfig
+
 from hipcli.budget import GIB, DocumentCount
 from hipcli.documents import Document
 from hipcli.events import FinishReason
@@ -27,10 +29,10 @@ class Answer:
 class Result:
     """The answers of a run and what they cost.
 
-    Times are in seconds; token counts are sums over the run, apart from `longest`, the longest prompt.
-    `positions` is where keys of the longest prompt stood: "exact", "packed" from `packed_from` on, or for "yarn"
-    stretched `yarn_factor` times. `kv_cache` is what keys and values were kept as, "int8" where they were so for any of
-    the prompts.
+    Times are in seconds; token counts are sums over the run, apart from `longest`, the longest prompt with its answer.
+    That was attended to by `hip`, and its keys stood at `positions`: "exact", "packed", or for "yarn" stretched
+    `yarn_factor` times. `kv_cache` is what keys and values were kept as, "int8" where they were so for any of the
+    prompts.
     """
 
     command: str
@@ -38,13 +40,13 @@ class Result:
     model: str
     revision: str
     window: int | None
+    hip: HipConfig
     documents: list[tuple[Document, DocumentCount]] = field(default_factory=list)
     titled: bool = False  # several answers, so that each needs a title
     answers: list[Answer] = field(default_factory=list)
     prompt_tokens: int = 0
     longest: int = 0
     positions: PlacedKind = "exact"
-    packed_from: int | None = None
     yarn_factor: float = 1
     kv_cache: KvStorage = "full"
     cached_tokens: int = 0
@@ -101,7 +103,7 @@ class Result:
                 "kind": settings.attention,
                 "positions": self.positions,
                 "yarn_factor": self.yarn_factor,
-                **({} if dense else asdict(settings.hip) | {"packed_from": self.packed_from}),
+                **({} if dense else asdict(self.hip)),
             },
             "sampling": {
                 "temperature": settings.temperature,
@@ -130,7 +132,7 @@ class Result:
         return " · ".join(parts)
 
     def _attention(self) -> str:
-        hip, kind = self.settings.hip, self.settings.attention
+        hip, kind = self.hip, self.settings.attention
         if kind == "dense":
             text = "dense"
         elif self.longest <= hip.min_context:
@@ -141,6 +143,6 @@ class Result:
             text = f"hip top_k={hip.top_k} refresh_interval={hip.refresh_interval}"
         if self.positions == "yarn":
             text += f" positions stretched {self.yarn_factor:g} times"
-        elif self.packed_from is not None and self.packed_from < self.longest:
-            text += f" positions packed from {self.packed_from:,}"
+        elif hip.packed_from is not None and hip.packed_from < self.longest:
+            text += f" positions packed from {hip.packed_from:,}"
         return text

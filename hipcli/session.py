@@ -72,7 +72,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         fitting = [reading for reading in readings if _fits(reading, model.name, task.can_split)]
         _announce(fitting, model.name, settings)
         counts = [count for reading in readings for count in reading.budget.documents]
-        result = Result(task.command, settings, model.name, model.revision, model.shape.window)
+        result = Result(task.command, settings, model.name, model.revision, model.shape.window, settings.hip)
         result.documents = list(zip(documents, counts, strict=True))
         result.read_s = read_s
         result.titled = len(readings) * len(task.questions) > 1
@@ -115,7 +115,7 @@ def _plan(
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
         total = prompt_tokens + settings.max_tokens
-        hip, yarn = place(settings.hip, settings.positions, total, model.shape)
+        hip, yarn = place(settings.hip, settings.positions, total, model.shape, widen=not settings.window_given)
         full = model.memory(total, hip, "full")
         int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
         storage = kv_cache.choose(settings.kv_cache, full, int8, kept)
@@ -211,10 +211,9 @@ def _answer_one(
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
     result.kv_cache = "int8" if budget.kv_cache == "int8" else result.kv_cache
-    if budget.prompt_tokens > result.longest:
-        result.longest = budget.prompt_tokens
-        result.positions, result.packed_from = budget.positions, reading.hip.packed_from
-        result.yarn_factor = budget.yarn_factor
+    if budget.total_tokens > result.longest:
+        result.longest = budget.total_tokens
+        result.hip, result.positions, result.yarn_factor = reading.hip, budget.positions, budget.yarn_factor
     streamed = None if settings.as_json else output
     # An answer that shows as it comes needs no other sign of life.
     waiting = not settings.quiet and (settings.as_json or settings.output is not None)

@@ -42,6 +42,7 @@ class Settings:
     kv_cache: KvCacheKind
     attention: AttentionKind
     hip: HipConfig
+    window_given: bool
     positions: PositionKind
     temperature: float
     top_p: float
@@ -71,6 +72,7 @@ def gather(context: typer.Context) -> Settings:
         parameters=_parameters(values["parameters"] or ()),
         length=values.get("length"),
         hip=_hip(values),
+        window_given=values["window"] is not None,
         **{name: values[name] for name in _PLAIN},
     )
 
@@ -107,6 +109,7 @@ def _hip(values: dict[str, Any]) -> HipConfig:
     if kind == "dense":
         return HipConfig(backend="dense")
     top_k, window = values["top_k"], values["window"]
+    window = HipConfig.window if window is None else window
     try:
         return HipConfig(
             # Streaming gets the same number of keys, so that the two can be compared.

@@ -40,7 +40,7 @@ def summarize(
     attention: o.Attention = "hip",
     top_k: o.TopK = o.ATTENTION_DEFAULTS.top_k,
     refresh_interval: o.RefreshInterval = o.ATTENTION_DEFAULTS.refresh_interval,
-    window: o.Window = o.ATTENTION_DEFAULTS.window,
+    window: o.Window = None,
     sink: o.Sink = o.ATTENTION_DEFAULTS.sink,
     dense_layers: o.DenseLayers = o.ATTENTION_DEFAULTS.dense_layers,
     selector: o.KeySelector = o.ATTENTION_DEFAULTS.selector,

@@ -140,7 +140,10 @@ def test_a_book_beyond_the_window_is_read_with_packed_positions(
     attention = json.loads(done.out)["attention"]
     assert (attention["positions"], attention["packed_from"]) == ("packed", 8192)
     assert "positions: packed" in hip("summarize", "--dry-run", book).out
-    # With the defaults: 64 sink + 512 window + 128 block_q + 16 block_k.
+    assert (attention["window"], [hip.window for hip in fake.attentions]) == (4096, [4096, 512])
+    told = json.loads(hip("summarize", "--json", "--window", "512", book).out)["attention"]
+    assert (told["window"], fake.attentions[-1].window) == (512, 512)
+    # At least 64 sink + 512 window + 128 block_q + 16 block_k.
     assert hip("summarize", book, "--top-k", str(8192 - 720)).code == 0
     assert hip("summarize", book, "--top-k", str(8192 - 704)).code == 2, "more keys than the window has positions"
 

@@ -54,6 +54,25 @@ def test_placed(positions, tokens: int, shape: ModelShape, hip: HipConfig, yarn:
     assert place(HIP, positions, tokens, shape) == (hip, yarn)
 
 
+@pytest.mark.parametrize(
+    ("hip", "trained", "window"),
+    [
+        (HIP, 8192, 4096),
+        (HIP, 32_768, 4096),
+        (HIP, 4096, 2048),
+        (HIP, 2048, 816),  # all that is left beside sink, selected keys and the query block
+        (replace(HIP, top_k=6144), 8192, 1840),
+        (replace(HIP, top_k=0, window=1536), 8192, 5120),  # streaming sees as many keys
+    ],
+)
+def test_packed_rows_see_more_recent_keys_unless_told_otherwise(hip: HipConfig, trained: int, window: int) -> None:
+    shape = replace(LLAMA, window=trained)
+    (wide, _), (narrow, _) = (place(hip, "auto", 10**5, shape, widen=widen) for widen in (True, False))
+    assert (wide.window, narrow.window) == (window, hip.window)
+    assert wide.packed_length <= trained
+    assert place(hip, "auto", trained, shape, widen=True) == (hip, None)
+
+
 @pytest.mark.parametrize(("positions", "yarn"), [("auto", None), ("packed", None), ("yarn", Yarn(2, 8192))])
 def test_dense_attention_is_stretched_by_force_alone(positions, yarn: Yarn | None) -> None:
     assert place(DENSE, positions, 10_000, QWEN) == (DENSE, yarn)
