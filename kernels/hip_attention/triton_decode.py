@@ -15,11 +15,12 @@ from hip_attention.backend import Summaries
 from hip_attention.config import HipConfig
 from hip_attention.quantized import Codes
 from hip_attention.triton_common import precision, searchable, spread_factor
-from hip_attention.triton_ranking import RANKED_SLOTS, keep_best, pack
+from hip_attention.triton_ranking import keep_best, pack
 from hip_attention.triton_representative import search_one
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
 CHUNK = 64  # keys a program attends to
+COUNTED_SLOTS = 128  # the search ranks larger budgets by sorting
 MERGED = 4096  # numbers a program merges: 32 registers of each of its threads
 
 
@@ -131,7 +132,7 @@ def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chos
     slots = triton.next_power_of_2(config.selected_blocks)
     _descend[(1, heads, batch)](
         query, tree, chosen, length, *query.stride()[:2], *tree.stride()[:2],
-        GROUP=heads // tree.shape[1], BUDGET=config.selected_blocks, SLOTS=slots, SORTED=slots > RANKED_SLOTS,
+        GROUP=heads // tree.shape[1], BUDGET=config.selected_blocks, SLOTS=slots, SORTED=slots > COUNTED_SLOTS,
         BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
         num_warps=16,
     )  # fmt: skip

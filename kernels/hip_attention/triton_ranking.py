@@ -9,8 +9,6 @@ beyond the accuracy of the scores.
 import triton
 import triton.language as tl
 
-RANKED_SLOTS = 64  # larger budgets are found by sorting, smaller ones by counting what is better
-
 
 @triton.jit
 def _order(score, valid, slot, SLOTS: tl.constexpr):
@@ -23,7 +21,10 @@ def _order(score, valid, slot, SLOTS: tl.constexpr):
 
 @triton.jit
 def keep_best(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr, SORTED: tl.constexpr):
-    """Where the best BUDGET of 2 * SLOTS scores go when packed in their order, -1 where a score is not kept."""
+    """Where the best BUDGET of 2 * SLOTS scores go when packed in their order, -1 where a score is not kept.
+
+    They are found by sorting or by counting how many are better, which is faster where slots are few for the threads.
+    """
     slot = tl.arange(0, 2 * SLOTS)
     order = _order(score, valid, slot, SLOTS)
     if SORTED:

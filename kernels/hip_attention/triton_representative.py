@@ -8,7 +8,9 @@ from torch import Tensor
 
 from hip_attention.config import HipConfig
 from hip_attention.triton_common import row_range, score_constants, scored_position, scored_rows, searchable
-from hip_attention.triton_ranking import RANKED_SLOTS, keep_best, pack
+from hip_attention.triton_ranking import keep_best, pack
+
+COUNTED_SLOTS = 64  # the search ranks larger budgets by sorting
 
 
 def search(
@@ -36,9 +38,9 @@ def _launch(
     _halve[(blocks, heads, batch)](
         query, key, chosen, begin // config.block_q, begin, length_k, offset, blocks,
         *query.stride()[:3], *key.stride()[:3],
-        GROUP=heads // key.shape[1], BUDGET=config.selected_blocks, SLOTS=slots, ROWS=rows, SORTED=slots > RANKED_SLOTS,
-        CENTER=config.selector == "representative", ON_DEVICE=isinstance(length_k, Tensor), num_warps=4,
-        **score_constants(query, config),
+        GROUP=heads // key.shape[1], BUDGET=config.selected_blocks, SLOTS=slots, ROWS=rows,
+        SORTED=slots > COUNTED_SLOTS, CENTER=config.selector == "representative",
+        ON_DEVICE=isinstance(length_k, Tensor), num_warps=4, **score_constants(query, config),
     )  # fmt: skip
 
 

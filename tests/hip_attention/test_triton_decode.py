@@ -40,6 +40,20 @@ def feed(cache, query, key, value, start, stop):
     return cache.attend(query[:, :, start:stop].to(DEVICE), 0.25).cpu()
 
 
+@pytest.mark.parametrize("selector", ["summary", "representative"])
+@pytest.mark.parametrize("blocks", [50, 100, 150])
+def test_many_blocks_are_found_by_counting_and_by_sorting(selector: str, blocks: int) -> None:
+    query, key, _ = tensors(1400, heads=2, heads_k=1)
+    config = replace(SMALL, selector=selector, top_k=4 * blocks)
+    summaries = TreeSummaries(config.sink, config.block_k)
+    summaries.extend(key[:, :, config.sink :].to(DEVICE))
+    state = DecodeState(config, 1, 2, 1, 16, torch.device(DEVICE))
+    state.length.fill_(1400)
+    state.refresh(query[:, :, -1:].to(DEVICE), summaries, key.to(DEVICE))
+    expected = reference.select(query[:, :, -1:], key, config)[:, :, 0]
+    assert torch.equal(state.blocks.cpu(), expected.int())
+
+
 @pytest.mark.parametrize(
     "selector,rotary,top_k",
     [
