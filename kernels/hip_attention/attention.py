@@ -22,13 +22,14 @@ class Unrotated:
     """What rows need that select by content: a cache that holds keys before rotation has it.
 
     query [B, Hq, Tq, D] is what the search compares with key [B, Hkv, capacity, D], which is not rotated; rows attend
-    to keys as `rotary` puts them at true or `packed` positions.
+    to keys as `rotary` puts them at true or `packed` positions. `recent` are the window keys of packed rows.
     """
 
     query: Tensor
     key: Tensor
     rotary: Rotary
     packed: bool
+    recent: torch_attend.Recent | None = None
 
 
 def attention(
@@ -124,16 +125,17 @@ def sparse_rows(
             )  # fmt: skip
         return
     assert summaries is None or isinstance(summaries, KeySummaries)
-    searched, search_key, block_q, rotary = query, key, 1, None
+    searched, search_key, block_q, rotary, recent = query, key, 1, None, None
     if unrotated is not None:
         searched, search_key = unrotated.query, unrotated.key
         if unrotated.packed:
-            key, block_q, rotary = unrotated.key, config.block_q, unrotated.rotary
+            key, block_q, rotary, recent = unrotated.key, config.block_q, unrotated.rotary, unrotated.recent
     for slab in slabs(start, query.shape[2], length_k, config.block_q):
         blocks = torch_select.select(searched, slab, config, summaries, search_key) if config.top_k else None
         torch_attend.attend(
             query, key, value, blocks, slab, output, scale=scale,
             sink=config.sink, window=config.window, block_k=config.block_k, block_q=block_q, rotary=rotary,
+            recent=recent,
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +16,7 @@ from hip_attention.geometry import Slab, packed_start, sparse_start, true_positi
 from hip_attention.quantized import QuantizedBuffer, Stored
 from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
+from hip_attention.torch_attend import Recent, is_split
 from hip_attention.torch_select import select
 from hip_attention.working_set import WorkingSet
 
@@ -180,6 +181,11 @@ class LayerCache:
         placed = self.rotary.rotate_at(query, position - base + config.sink + config.top_k, config.packed_length)
         values, unrotated = self._whole_values(self.length), self._unrotated(query, packed=True)
         assert unrotated is not None
+        if is_split(query, values, config.window):
+            first = self.length - length_q
+            oldest = max(0, first - config.window)
+            recent = Recent(self._turned(query, first), self._positioned(oldest, self.length), oldest)
+            unrotated = replace(unrotated, recent=recent)
         output = query.new_empty(*query.shape[:3], values.shape[3])
         sparse_rows(
             placed, unrotated.key, values, 0, self.length, self.summaries if config.uses_summaries else None, config,

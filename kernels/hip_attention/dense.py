@@ -21,7 +21,7 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> 
     length_q, length_k = query.shape[2], key.shape[2]
     if length_q == 1:
         return _single(query, key, value, scale)
-    if query.device.type == "cpu" and hasattr(torch.ops.aten, FLASH):
+    if has_flash(query, value):
         return _tiled(query, key, value, scale)
     if length_q == length_k:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
@@ -29,6 +29,28 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> 
         causal = causal_lower_right(length_q, length_k)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=causal, scale=scale, enable_gqa=True)
     return _masked(query, key, value, scale)
+
+
+def has_flash(query: Tensor, value: Tensor) -> bool:
+    """Whether `flash` serves queries and values [..., D]."""
+    return query.device.type == "cpu" and hasattr(torch.ops.aten, FLASH) and query.shape[-1] == value.shape[-1]
+
+
+def flash(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None, *, causal: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Attention [B, H, Tq, D], and the logarithms [B, H, Tq] of the sums of exponentials that its weights share.
+
+    key and value [B, H, Tk, D]; `mask` is added to the logits. Part of PyTorch's operators, but not of its interface.
+    """
+    result, sums = getattr(torch.ops.aten, FLASH)(query, key, value, is_causal=causal, attn_mask=mask, scale=scale)
+    return result, sums
+
+
+def merge(first: Tensor, first_sum: Tensor, second: Tensor, second_sum: Tensor) -> Tensor:
+    """Attention [..., T, D] to keys of which `flash` attended to some and then to the others."""
+    share = torch.sigmoid(second_sum - first_sum)
+    return torch.lerp(first, second, share[..., None].to(first.dtype))
 
 
 def _single(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -72,17 +94,15 @@ def _tile(query: Tensor, key: Tensor, value: Tensor, past: int, scale: float) ->
 
     The CPU kernel is a quarter faster without a mask. To the past the heads of a KV group are rows of one problem.
     """
-    flash = getattr(torch.ops.aten, FLASH)
     batch, heads, rows, dim = query.shape
     own_key, own_value = (x[:, :, past:].repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
     mask = None if own_key.shape[2] == rows else _causal_mask(query, rows, own_key.shape[2])
-    own, own_sum = flash(query, own_key, own_value, is_causal=mask is None, attn_mask=mask, scale=scale)
+    own, own_sum = flash(query, own_key, own_value, scale, mask, causal=mask is None)
     if past == 0:
-        return torch.as_tensor(own)
+        return own
     grouped = query.reshape(batch, key.shape[1], -1, dim)
-    old, old_sum = flash(grouped, key[:, :, :past], value[:, :, :past], scale=scale)
-    share = torch.sigmoid(old_sum.reshape(own_sum.shape) - own_sum)
-    return torch.lerp(own, old.reshape(own.shape), share[..., None].to(own.dtype))
+    old, old_sum = flash(grouped, key[:, :, :past], value[:, :, :past], scale)
+    return merge(own, own_sum, old.reshape(own.shape), old_sum.reshape(own_sum.shape))
 
 
 def _causal_mask(like: Tensor, rows: int, length: int) -> Tensor:

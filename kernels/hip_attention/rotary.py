@@ -47,11 +47,11 @@ class Rotary:
         self._cover(length, x)
         return self._rotate(x, self._cosine[positions], self._sine[positions], None)
 
-    def rotate_columns(self, x: Tensor) -> None:
-        """Rotate x [B, H, T, D] in place, token i to position i: in less time than `rotate`, rounded differently."""
-        self._cover(x.shape[2], x)
+    def rotate_columns(self, x: Tensor, places: Tensor) -> None:
+        """Rotate x [B, H, T, D] in place to ascending int64 [T]: in less time than `rotate`, rounded differently."""
+        self._cover(int(places[-1]) + 1, x)
         turned = x @ self._turn
-        x.mul_(self._cosine[: x.shape[2]]).addcmul_(turned, self._sine[: x.shape[2]])
+        x.mul_(self._cosine[places]).addcmul_(turned, self._sine[places])
 
     def cover(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [>= length, D / 2] of every position, in the dtype and on the device of `like` [..., D]."""

@@ -1,15 +1,37 @@
-"""Block-sparse attention in PyTorch: gather each query block's keys into a small buffer and call SDPA on it."""
+"""Block-sparse attention in PyTorch: gather each query block's keys into a small buffer and call SDPA on it.
+
+The middle of a long window, which all rows of a query block see, is attended to where it lies.
+"""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hip_attention.dense import flash, has_flash, merge
 from hip_attention.geometry import Slab
 from hip_attention.rotary import Rotary
 
 WORKING_SET = 5 << 20
+LONG_MIDDLE = 1024  # keys; to attend to fewer by themselves takes as long as to gather them
+
+
+class Recent(NamedTuple):
+    """Rows and their window keys at true positions, between which there is what there is at packed ones.
+
+    query [B, Hq, Tq, D]; key [B, Hkv, T, D], whose first one stands at position `start`.
+    """
+
+    query: Tensor
+    key: Tensor
+    start: int
+
+
+def is_split(query: Tensor, value: Tensor, window: int) -> bool:
+    """Whether the middle of such a window may be attended to by itself, for which `attend` needs `recent` keys."""
+    return has_flash(query, value) and window > LONG_MIDDLE
 
 
 def attend(
@@ -26,6 +48,7 @@ def attend(
     block_k: int,
     block_q: int = 1,
     rotary: Rotary | None = None,
+    recent: Recent | None = None,
 ) -> None:
     """Attention over sink, selected and window keys for the rows of `slab`, written into `output` [B, Hq, Tq, D].
 
@@ -36,6 +59,7 @@ def attend(
 
     With `rotary` keys are yet to be rotated, to packed positions: their places in the row of gathered keys. Its
     window part begins where that of the whole query block of `block_q` does, of which a slab may hold the last rows.
+    `recent` then holds the window keys of all rows, rotated, where the window `is_split`.
 
     What is gathered at a time fits the processor's second-level cache, from which SDPA runs twice as fast.
     """
@@ -45,7 +69,13 @@ def attend(
     oldest = slab.first // block_q * block_q - window + 1
     window_blocks = (slab.first + slab.rows - 1) // block_k - oldest // block_k + 1
     selected = 0 if blocks is None else blocks.shape[3]
-    width = sink // block_k + selected + window_blocks
+    middle = range(0)
+    if is_split(query, value, window):
+        middle = _middle(slab, window, window_blocks, block_k)
+    edges = torch.tensor([i for i in range(window_blocks) if i not in middle], device=query.device)
+    width = sink // block_k + selected + len(edges)
+    places = torch.arange(width * block_k, device=query.device)
+    places[places >= sink + (selected + middle.start) * block_k] += len(middle) * block_k
     per_part = max(1, WORKING_SET // (2 * batch * heads * width * block_k * dim * key.element_size()))
     key_blocks, value_blocks = key.view(-1, block_k * dim), value.view(-1, block_k * value.shape[3])
     owner = torch.arange(batch * heads, device=query.device).view(batch, heads, 1, 1) * heads_k // heads
@@ -55,16 +85,16 @@ def attend(
     for part in slab.split(per_part):
         n, rows = part.blocks, part.rows
         first = torch.arange(part.first, part.first + n * rows, rows, device=query.device)  # [n]
-        recent = (first + rows - 1)[:, None] // block_k + torch.arange(1 - window_blocks, 1, device=query.device)
+        near = (first + rows - 1)[:, None] // block_k + 1 - window_blocks + edges
         ids = [torch.arange(sink // block_k, device=query.device).expand(batch, heads, n, -1)]
         if blocks is not None:
             done = (part.start - slab.start) // rows
             ids.append(blocks[:, :, done : done + n])
-        ids.append(recent.clamp(min=0).expand(batch, heads, n, -1))
+        ids.append(near.clamp(min=0).expand(batch, heads, n, -1))
         index = torch.cat(ids, 3)
         keys = key_blocks.index_select(0, (key_base + index).flatten()).view(-1, 1, width * block_k, dim)
         if rotary is not None:
-            rotary.rotate_columns(keys)
+            rotary.rotate_columns(keys, places)
         values = value_blocks.index_select(0, (value_base + index).flatten())
         values = values.view(-1, 1, width * block_k, value.shape[3])
 
@@ -72,19 +102,62 @@ def attend(
         reaches_sink = part.first - window + 1 < sink
         if mask is None or mask.shape[2] != n or masked:
             mask = query.new_zeros(batch, heads, n, group, rows, width * block_k)
-            hidden = _outside_window(recent, position, sink, window, block_k)
-            mask[..., -window_blocks * block_k :].masked_fill_(hidden[:, None], -math.inf)
+            hidden = _outside_window(near, position, sink, window, block_k)
+            mask[..., -len(edges) * block_k :].masked_fill_(hidden[:, None], -math.inf)
         masked = reaches_sink
         if blocks is not None:
             _hide_window_keys(mask, ids[1], position, sink, window, block_k)
 
         queries = query[:, :, part.start : part.stop].unflatten(1, (heads, group)).unflatten(3, (n, rows))
         queries = queries.permute(0, 1, 3, 2, 4, 5).reshape(-1, 1, group * rows, dim)
-        result = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask.view(-1, 1, group * rows, width * block_k), scale=scale
-        )
-        result = result.view(batch, heads, n, group, rows, -1).permute(0, 1, 3, 2, 4, 5)
-        output[:, :, part.start : part.stop] = result.reshape(batch, heads * group, n * rows, -1)
+        part_mask = mask.view(-1, 1, group * rows, width * block_k)
+
+        def by_head(x: Tensor, n: int = n, rows: int = rows) -> Tensor:
+            x = x.reshape(batch, heads, n, group, rows, -1).permute(0, 1, 3, 2, 4, 5)
+            return x.reshape(batch, heads * group, n * rows, -1)
+
+        if not middle:
+            result = F.scaled_dot_product_attention(queries, keys, values, attn_mask=part_mask, scale=scale)
+            output[:, :, part.start : part.stop] = by_head(result)
+            continue
+        result, weight = flash(queries, keys, values, scale, part_mask)
+        starts = ((near[:, -1] + 1 - window_blocks + middle.start) * block_k).tolist()
+        rest = _attend_middle(
+            recent or Recent(query, key, 0), value, part, starts, len(middle) * block_k, scale, sink
+        )  # fmt: skip
+        output[:, :, part.start : part.stop] = merge(by_head(result), by_head(weight)[..., 0], *rest)
+
+
+def _middle(slab: Slab, window: int, window_blocks: int, block_k: int) -> range:
+    """Which of a query block's window blocks all of its rows see whole, none where these are too few to matter."""
+    newest = (slab.first + slab.rows - 1) // block_k
+    seen = -(-(slab.first + slab.rows - window) // block_k)  # the first block in the last row's window
+    oldest = newest - window_blocks + 1
+    middle = range(seen - oldest, slab.first // block_k - oldest)
+    return middle if len(middle) * block_k >= LONG_MIDDLE else range(0)
+
+
+def _attend_middle(
+    recent: Recent, value: Tensor, part: Slab, starts: list[int], length: int, scale: float, sink: int
+) -> tuple[Tensor, Tensor]:
+    """Attention [B, Hq, rows, D] of the rows of `part` to `length` keys from `starts` on, one for each query block.
+
+    Keys of the sink are left out. Returns the logarithms [B, Hq, rows] of the sums of exponentials, too.
+    """
+    batch, heads, _, dim = recent.query.shape
+    output = value.new_zeros(batch, heads, part.stop - part.start, value.shape[3])
+    weight = torch.full(output.shape[:3], -math.inf, device=value.device)
+    for i, start in enumerate(starts):
+        stop, start = start + length, max(sink, start)
+        if start >= stop:
+            continue
+        rows = slice(i * part.rows, (i + 1) * part.rows)
+        query = recent.query[:, :, part.start : part.stop][:, :, rows].reshape(batch, value.shape[1], -1, dim)
+        key = recent.key[:, :, start - recent.start : stop - recent.start]
+        result, sums = flash(query, key, value[:, :, start:stop], scale)
+        output[:, :, rows] = result.reshape(batch, heads, part.rows, -1)
+        weight[:, :, rows] = sums.reshape(batch, heads, part.rows)
+    return output, weight
 
 
 def _token_positions(blocks: Tensor, block_k: int) -> Tensor:

@@ -12,30 +12,11 @@ from hip_attention.rotary import Rotary
 from hip_attention.summaries import KeySummaries
 from hip_attention.working_set import distinct
 from small_config import SMALL
-
-
-def tensors(length, heads=4, heads_k=2, dim=16):
-    torch.manual_seed(1)
-    return (
-        torch.randn(1, heads, length, dim),
-        torch.randn(1, heads_k, length, dim),
-        torch.randn(1, heads_k, length, dim),
-    )
-
-
-def tables(positions):
-    angles = positions[..., None] * 1000.0 ** -(torch.arange(0, 16, 2) / 16)
-    angles = torch.cat((angles, angles), -1)
-    return angles.cos(), angles.sin()
+from small_layers import feed, tables, tensors
 
 
 def turned(x):
     return Rotary(tables).rotate(x, 0)
-
-
-def feed(cache, query, key, value, start, stop):
-    cache.append(key[:, :, start:stop], value[:, :, start:stop])
-    return cache.attend(query[:, :, start:stop], 0.25)
 
 
 @pytest.mark.parametrize("rotary", [False, True], ids=["rotated", "unrotated"])

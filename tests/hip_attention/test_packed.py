@@ -10,6 +10,7 @@ from hip_attention.attention import attention
 from hip_attention.cache import LayerCache
 from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache, detach_rotary
+from small_layers import feed, rotate, tables, tensors
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 SMALL = replace(small_config.SMALL, packed_from=70)
@@ -24,28 +25,6 @@ CONFIGS = [
     pytest.param(replace(SMALL, selector="representative-first", block_k=2), id="representative-first"),
     pytest.param(replace(SMALL, selector="exhaustive"), id="exhaustive"),
 ]
-
-
-def tensors(length, batch=1, heads=4, heads_k=2, dim=16, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(batch, h, length, dim, generator=generator) for h in (heads, heads_k, heads_k)]
-
-
-def tables(positions):
-    angles = positions[..., None] * 1000.0 ** -(torch.arange(0, 16, 2) / 16)
-    angles = torch.cat((angles, angles), -1)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x, positions):
-    cosine, sine = tables(positions)
-    first, second = x.chunk(2, -1)
-    return x * cosine + torch.cat((-second, first), -1) * sine
-
-
-def feed(cache, query, key, value, start, stop):
-    cache.append(key[:, :, start:stop], value[:, :, start:stop])
-    return cache.attend(query[:, :, start:stop], 0.25)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -1,0 +1,104 @@
+"""The middle of a long window, attended to where it lies, against the oracle."""
+
+from dataclasses import replace
+
+import pytest
+import small_config
+import torch
+from hip_attention import HipConfig, reference, torch_attend
+from hip_attention.attention import attention, sliding_attention
+from hip_attention.cache import LayerCache
+from hip_attention.rotary import Rotary
+from small_layers import feed, rotate, tables, tensors
+
+SMALL = replace(small_config.SMALL, window=40)
+CONFIGS = [
+    pytest.param(SMALL, id="plain"),
+    pytest.param(replace(SMALL, window=37, sink=0), id="odd-window"),
+    pytest.param(replace(SMALL, top_k=0, window=75), id="streaming"),
+    pytest.param(replace(SMALL, block_q=16, selector="summary-exact", top_k=16), id="few-keys-in-the-middle"),
+]
+SHAPES = [dict(), dict(batch=2, heads=6, heads_k=3), dict(heads=3, heads_k=3)]
+
+
+@pytest.fixture(autouse=True)
+def attended(monkeypatch: pytest.MonkeyPatch):
+    """Shapes of the keys that were attended to where they lie; what is not written is NaN."""
+    shapes = []
+    flash = torch_attend.flash
+
+    def counted(query, key, value, scale, mask=None):
+        if mask is None:
+            shapes.append(key.shape)
+        return flash(query, key, value, scale, mask)
+
+    new_empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *a, **k: poisoned(new_empty(self, *a, **k)))
+    monkeypatch.setattr(torch_attend, "LONG_MIDDLE", 8)
+    monkeypatch.setattr(torch_attend, "flash", counted)
+    yield shapes
+    assert shapes
+
+
+def poisoned(tensor):
+    return tensor.fill_(float("nan")) if tensor.is_floating_point() else tensor
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_at_true_positions(config: HipConfig, shape: dict) -> None:
+    query, key, value = tensors(203, **shape)
+    for rows in (203, 90, 13):
+        part = query[:, :, -rows:]
+        expected = reference.attention(part, key, value, config, 0.25)
+        torch.testing.assert_close(attention(part, key, value, config, scale=0.25), expected, atol=4e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("chunk", [72, 37, 203])
+def test_at_packed_positions(config: HipConfig, shape: dict, chunk: int) -> None:
+    config = replace(config, packed_from=90)
+    query, key, value = tensors(203, **shape)
+    cache = LayerCache(config, rotary=Rotary(tables))
+    for start in range(0, 203, chunk):
+        stop = min(start + chunk, 203)
+        out = feed(cache, query, key, value, start, stop)
+        rows = query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop]
+        expected = reference.attention(*rows, config, 0.25, rotate)
+        torch.testing.assert_close(out, expected, atol=5e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_chunks_change_nothing_at_all(int8: bool) -> None:
+    config = replace(SMALL, packed_from=70)
+    query, key, value = tensors(256)
+    outputs = []
+    for chunk in (128, 256):
+        cache = LayerCache(config, rotary=Rotary(tables), int8=int8)
+        parts = [feed(cache, query, key, value, start, start + chunk) for start in range(0, 256, chunk)]
+        outputs.append(torch.cat(parts, 2))
+    assert torch.equal(*outputs)
+
+
+def test_a_question_that_searches_everything() -> None:
+    config = replace(SMALL, packed_from=90)
+    query, key, value = tensors(200)
+    cache = LayerCache(config, rotary=Rotary(tables))
+    feed(cache, query, key, value, 0, 170)
+    cache.question = True
+    out = feed(cache, query, key, value, 170, 200)
+    expected = reference.attention(query[:, :, 170:], key, value, config.of_question, 0.25, rotate)
+    torch.testing.assert_close(out, expected, atol=5e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [300, 130])
+def test_layers_that_slide(length: int) -> None:
+    query, key, value = tensors(length)
+    out = sliding_attention(query[:, :, -120:], key, value, 100, SMALL, 0.25)
+    place = torch.arange(length)
+    seen = (place <= place[-120:, None]) & (place > place[-120:, None] - 100)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query[:, :, -120:], key, value, attn_mask=seen, scale=0.25, enable_gqa=True
+    )
+    torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
