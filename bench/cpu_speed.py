@@ -2,14 +2,13 @@
 
     python bench/cpu_speed.py BOOK.txt --context 8000 -a hip -a hip:selector=summary,block_q=64
 
-Past the model's window positions are packed, as `hip` does it. With --layers N transformers runs through its first N
-layers alone, and its times are multiplied accordingly: dense attention over 100,000 tokens takes long. That makes its
-decode seem slower than it is, by the time of the head.
+Past the model's window positions are packed or stretched, as `hip` does it. With --layers N transformers runs through
+its first N layers alone, and its times are multiplied accordingly: dense attention over 100,000 tokens takes long. That
+makes its decode seem slower than it is, by the time of the head.
 """
 
 import argparse
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +18,8 @@ from transformers import DynamicCache
 from hipcli.engine import Engine
 from hipcli.evaluation.specs import Spec, parse
 from hipcli.events import Done
+from hipcli.models import ModelShape, resolve, shape
+from hipcli.positions import place, stretch
 
 
 @torch.inference_mode()
@@ -35,8 +36,13 @@ def run_transformers(model, ids: list[int], new: int) -> tuple[float, float]:
     return prefill, seconds(lambda: [step() for _ in range(new)])
 
 
-def run_hip(model, tokenizer, spec: Spec, ids: list[int], new: int) -> tuple[float, float]:
-    engine = Engine(model, tokenizer, spec.config, capacity=len(ids) + new + 8, int8=spec.int8)
+def run_hip(model, tokenizer, sizes: ModelShape, spec: Spec, ids: list[int], new: int) -> tuple[float, float]:
+    capacity = len(ids) + new + 8
+    if spec.yarn is None:
+        hip, yarn = place(spec.config, "auto", capacity, sizes, widen="window=" not in spec.text)
+    else:
+        hip, yarn = spec.config, stretch(sizes, spec.yarn)
+    engine = Engine(model, tokenizer, hip, capacity=capacity, yarn=yarn, int8=spec.int8)
     engine._stop = set()
     prefill = seconds(lambda: list(engine.read(ids[:-1])))
     done = next(event for event in engine.answer(ids[-1:], new + 1) if isinstance(event, Done))
@@ -57,20 +63,18 @@ def main() -> None:
     stock, tokenizer = load(options.model, options.dtype, "sdpa")
     ours, _ = load(options.model, options.dtype, "hip")
     ids = tokens(tokenizer, options.text, options.context)
-    window = stock.config.max_position_embeddings
-    packed_from = window if options.context > window else None
     layers = len(stock.model.layers)
     if options.layers:
         stock.model.layers = stock.model.layers[: options.layers]
     specs = [parse(text) for text in options.attention or ["hip"]]
-    ways = {spec.text: replace(spec, config=replace(spec.config, packed_from=packed_from)) for spec in specs}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("transformers", *ways)}
+    sizes = shape(resolve(options.model, print))
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("transformers", *(s.text for s in specs))}
     for _ in range(options.repeat):
         prefill, decode = run_transformers(stock, ids, options.new)
         scale = layers / len(stock.model.layers)
         times["transformers"].append((prefill * scale, decode * scale))
-        for name, spec in ways.items():
-            times[name].append(run_hip(ours, tokenizer, spec, ids, options.new))
+        for spec in specs:
+            times[spec.text].append(run_hip(ours, tokenizer, sizes, spec, ids, options.new))
     rows = {}
     for name, runs in times.items():
         prefill, decode = (statistics.median(run[i] for run in runs) for i in (0, 1))
