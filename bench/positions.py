@@ -37,7 +37,7 @@ def sparse(
     rotaries = detach_rotary(model, len(ids), config.packed_from, yarn)
     cache = HipCache(model.config, config, len(ids), rotaries, int8=int8)
     for layer in cache.layers[: config.dense_layers]:
-        layer.cache.config = replace(config, top_k=config.top_k * factor)
+        layer.config = replace(config, top_k=config.top_k * factor)
     return losses(model, ids, start, cache)
 
 

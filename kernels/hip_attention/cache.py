@@ -70,8 +70,7 @@ class LayerCache:
     ) -> None:
         if config.packed_from is not None and rotary is None:
             raise ValueError(NEEDS_ROTARY)
-        self.config = config
-        self._of_decode = config.of_decode
+        self.configure(config)
         self._capacity = capacity
         self.rotary = rotary
         store = QuantizedBuffer if int8 else Buffer
@@ -86,6 +85,11 @@ class LayerCache:
         self._packed = False  # where the working set stands
         self._scratch = scratch or Scratch.of(config, capacity)
         self._rotated: Buffer | None = None
+
+    def configure(self, config: HipConfig) -> None:
+        """Attend so from now on; how keys are stored and where they are packed stays as it is."""
+        self.config = config
+        self._of_decode = config.of_decode
 
     @property
     def length(self) -> int:

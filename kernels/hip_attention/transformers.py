@@ -31,7 +31,10 @@ LEARNED_SINKS = {"gpt_oss", "granite_swa", "flint", "mimo_v2_flash", "deepseek_v
 
 
 class HipLayer(CacheLayerMixin):  # type: ignore[misc]
-    """A transformers cache layer over a LayerCache. What `update` returns leads the attention function back to it."""
+    """A transformers cache layer over a LayerCache. What `update` returns leads the attention function back to it.
+
+    Its `config` holds for contexts of any length.
+    """
 
     is_sliding = False
     is_croppable = True
@@ -39,12 +42,15 @@ class HipLayer(CacheLayerMixin):  # type: ignore[misc]
     def __init__(self, cache: LayerCache) -> None:
         super().__init__()
         self.cache = cache
+        self.config = cache.config
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         self.is_initialized = True
+        if self.cache.length == 0:
+            self.cache.configure(self.config.for_context(key_states.shape[2]))
         self.cache.append(key_states, value_states)
         keys = self.cache.keys.outline
         keys.hip_cache = self.cache  # type: ignore[attr-defined]
@@ -155,7 +161,7 @@ def hip_attention_forward(
             raise ValueError(f"hip attention does not support {feature}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     cache: LayerCache | None = getattr(key, "hip_cache", None)
-    config = cache.config if cache is not None else hip_config(module.config)
+    config = cache.config if cache is not None else hip_config(module.config).for_context(key.shape[2])
     dense = config.backend == "dense" or int(module.layer_idx) < config.dense_layers  # type: ignore[arg-type]
     if cache is not None:
         output = cache.attend(query, scale, dense=dense, sliding_window=sliding_window)

@@ -116,9 +116,13 @@ def test_a_context_known_to_be_long_is_sparse_from_its_start(model, ids) -> None
     sparse = logits(model, ids[:, :140])
     model.config.hip = replace(SPARSE, min_context=140)
     dense = logits(model, ids[:, :140])
-    for capacity, expected in ((0, dense), (140, dense), (141, sparse)):
+    for capacity, chunk, expected in ((0, 40, dense), (140, 40, dense), (141, 40, sparse), (0, 140, dense)):
         cache = HipCache(model.config, capacity=capacity)
-        torch.testing.assert_close(logits(model, ids[:, :140], cache, 40), expected, atol=5e-5, rtol=5e-5)
+        torch.testing.assert_close(logits(model, ids[:, :140], cache, chunk), expected, atol=5e-5, rtol=5e-5)
+    # A prompt that comes in one piece tells how long it is.
+    model.config.hip = replace(SPARSE, min_context=139)
+    for cache in (HipCache(model.config), None):
+        torch.testing.assert_close(logits(model, ids[:, :140], cache), sparse, atol=5e-5, rtol=5e-5)
 
 
 def test_unrotated_cache_gives_the_same_logits(model, ids) -> None:
