@@ -65,16 +65,16 @@ def _original(family: str, window: int) -> int:
 
 def _packed(hip: HipConfig, positions: PositionKind, window: int | None, widen: bool) -> HipConfig:
     start = hip.min_context if positions == "packed" or window is None else window
-    seen = hip.packed_length
-    if seen > (window or start):
+    trained, seen = window or start, hip.packed_length
+    if seen > trained:
         raise HipError(
-            f"--top-k, --sink and --window take {seen:,} positions, the model's trained window has {window or start:,}",
+            f"--top-k, --sink and --window take {seen:,} positions, the model's trained window has {trained:,}",
             "lower --top-k or --window, or use a model with a longer window",
             ExitCode.USAGE,
         )
     if widen:
-        recent = min(PACKED_WINDOW, (window or start) // 2) - HipConfig.window
-        hip = replace(hip, window=hip.window + max(0, min(recent, (window or start) - seen)))
+        more = min(PACKED_WINDOW, trained // 2) - HipConfig.window
+        hip = replace(hip, window=hip.window + max(0, min(more, trained - seen)))
     return replace(hip, packed_from=start)
 
 
