@@ -1,5 +1,6 @@
 """The model behind a run, opened in two steps: tokenizer and sizes to plan with, then the weights to read with."""
 
+import atexit
 import gc
 import hashlib
 import resource
@@ -139,16 +140,17 @@ def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """Look for no garbage meanwhile, nor ever after among what there is then.
+    """Look for no garbage meanwhile, nor later among what there is then, until the process ends.
 
-    Libraries make a million objects that stay. Looking at them takes a sixth of the time while they are made, and at
-    the end of the process a second more.
+    Libraries make a million objects that stay. Looking at them takes a sixth of the time while they are made. What is
+    left at the end some libraries report as leaks.
     """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
+        atexit.register(gc.unfreeze)
         gc.enable()
 
 

@@ -1,6 +1,8 @@
 """What surrounds the loading of a model."""
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -26,3 +28,10 @@ def test_a_failed_import_leaves_the_collector_on() -> None:
     with pytest.raises(ImportError), _importing():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_the_end_of_the_process_is_silent() -> None:
+    pytest.importorskip("triton")
+    program = "from hipcli.runtime import _importing\nwith _importing():\n    import triton"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
