@@ -1,7 +1,9 @@
 """Queries, keys and values of one small layer, rotary positions for them, and how a LayerCache reads them."""
 
 import torch
+from hip_attention import HipConfig, reference
 from hip_attention.cache import LayerCache
+from hip_attention.rotary import Rotary
 from torch import Tensor
 
 
@@ -27,3 +29,14 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
 def feed(cache: LayerCache, query: Tensor, key: Tensor, value: Tensor, start: int, stop: int) -> Tensor:
     cache.append(key[:, :, start:stop], value[:, :, start:stop])
     return cache.attend(query[:, :, start:stop], 0.25)
+
+
+def assert_chunks_equal_reference(config: HipConfig, length: int, chunk: int, **shape: int) -> None:
+    query, key, value = tensors(length, **shape)
+    cache = LayerCache(config, rotary=Rotary(tables))
+    for start in range(0, length, chunk):
+        stop = min(start + chunk, length)
+        out = feed(cache, query, key, value, start, stop)
+        rows = query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop]
+        expected = reference.attention(*rows, config, 0.25, rotate)
+        torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)

@@ -9,7 +9,7 @@ from hip_attention import HipConfig, reference, torch_attend
 from hip_attention.attention import attention, sliding_attention
 from hip_attention.cache import LayerCache
 from hip_attention.rotary import Rotary
-from small_layers import feed, rotate, tables, tensors
+from small_layers import assert_chunks_equal_reference, feed, rotate, tables, tensors
 
 SMALL = replace(small_config.SMALL, window=40)
 CONFIGS = [
@@ -58,15 +58,7 @@ def test_at_true_positions(config: HipConfig, shape: dict) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("chunk", [72, 37, 203])
 def test_at_packed_positions(config: HipConfig, shape: dict, chunk: int) -> None:
-    config = replace(config, packed_from=90)
-    query, key, value = tensors(203, **shape)
-    cache = LayerCache(config, rotary=Rotary(tables))
-    for start in range(0, 203, chunk):
-        stop = min(start + chunk, 203)
-        out = feed(cache, query, key, value, start, stop)
-        rows = query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop]
-        expected = reference.attention(*rows, config, 0.25, rotate)
-        torch.testing.assert_close(out, expected, atol=5e-6, rtol=1e-5)
+    assert_chunks_equal_reference(replace(config, packed_from=90), 203, chunk, **shape)
 
 
 @pytest.mark.parametrize("int8", [False, True])

@@ -10,7 +10,7 @@ from hip_attention.attention import attention
 from hip_attention.cache import LayerCache
 from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache, detach_rotary
-from small_layers import feed, rotate, tables, tensors
+from small_layers import assert_chunks_equal_reference, feed, rotate, tables, tensors
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 SMALL = replace(small_config.SMALL, packed_from=70)
@@ -32,14 +32,7 @@ CONFIGS = [
     ("chunk", "shape"), [(72, dict()), (37, dict(batch=2, heads=6, heads_k=2)), (190, dict(heads=3, heads_k=3))]
 )
 def test_chunks_equal_reference(config: HipConfig, chunk: int, shape: dict) -> None:
-    query, key, value = tensors(190, **shape)
-    cache = LayerCache(config, rotary=Rotary(tables))
-    for start in range(0, 190, chunk):
-        stop = min(start + chunk, 190)
-        out = feed(cache, query, key, value, start, stop)
-        rows = query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop]
-        expected = reference.attention(*rows, config, 0.25, rotate)
-        torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+    assert_chunks_equal_reference(config, 190, chunk, **shape)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
