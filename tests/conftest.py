@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,6 +33,22 @@ def private_directories(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     if not request.node.get_closest_marker("model"):
         monkeypatch.setenv("HIPCLI_CACHE_DIR", str(home / "cache"))
+
+
+@pytest.fixture
+def poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uninitialised memory is NaN, so that an output that is not written fails."""
+    import torch
+
+    def poisoned(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def made(*arguments: Any, **options: Any) -> torch.Tensor:
+            tensor = make(*arguments, **options)
+            return tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor
+
+        return made
+
+    monkeypatch.setattr(torch, "empty", poisoned(torch.empty))
+    monkeypatch.setattr(torch.Tensor, "new_empty", poisoned(torch.Tensor.new_empty))
 
 
 @dataclass(frozen=True)

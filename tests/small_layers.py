@@ -40,3 +40,13 @@ def assert_chunks_equal_reference(config: HipConfig, length: int, chunk: int, **
         rows = query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop]
         expected = reference.attention(*rows, config, 0.25, rotate)
         torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+
+
+def assert_question_equals_reference(config: HipConfig, length: int, rows: int, **shape: int) -> None:
+    query, key, value = tensors(length, **shape)
+    cache = LayerCache(config, rotary=Rotary(tables))
+    feed(cache, query, key, value, 0, length - rows)
+    cache.question = True
+    out = feed(cache, query, key, value, length - rows, length)
+    expected = reference.attention(query[:, :, -rows:], key, value, config.of_question, 0.25, rotate)
+    torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)

@@ -1,7 +1,7 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -183,13 +183,10 @@ class LayerCache:
         begin = position // config.block_q * config.block_q
         base = torch.div(begin - config.window + 1, config.block_k, rounding_mode="floor") * config.block_k
         placed = self.rotary.rotate_at(query, position - base + config.sink + config.top_k, config.packed_length)
-        values, unrotated = self._whole_values(self.length), self._unrotated(query, packed=True)
+        values = self._whole_values(self.length)
+        recent = self._recent(query, config.window) if is_split(query, values, config.window) else None
+        unrotated = self._unrotated(query, packed=True, recent=recent)
         assert unrotated is not None
-        if is_split(query, values, config.window):
-            first = self.length - length_q
-            oldest = max(0, first - config.window)
-            recent = Recent(self._turned(query, first), self._positioned(oldest, self.length), oldest)
-            unrotated = replace(unrotated, recent=recent)
         output = query.new_empty(*query.shape[:3], values.shape[3])
         sparse_rows(
             placed, unrotated.key, values, 0, self.length, self.summaries if config.uses_summaries else None, config,
@@ -279,12 +276,18 @@ class LayerCache:
         """Keys [B, Hkv, capacity, D] as the search reads them."""
         return self._all_keys(self.length) if self.config.packed_from is None else self._whole_keys()
 
-    def _unrotated(self, query: Tensor, packed: bool) -> Unrotated | None:
+    def _recent(self, query: Tensor, window: int) -> Recent:
+        """Query [B, Hq, T, D], the last T cached tokens, and the keys in their windows, at true positions."""
+        first = self.length - query.shape[2]
+        oldest = max(0, first - window)
+        return Recent(self._turned(query, first), self._positioned(oldest, self.length), oldest)
+
+    def _unrotated(self, query: Tensor, packed: bool, recent: Recent | None = None) -> Unrotated | None:
         if self.config.packed_from is None:
             return None
         assert self.rotary is not None
         searched = self.rotary.rotate_to(query, self.config.search_distance)
-        return Unrotated(searched, self._whole_keys(), self.rotary, packed)
+        return Unrotated(searched, self._whole_keys(), self.rotary, packed, recent)
 
     def _turned(self, x: Tensor, start: int) -> Tensor:
         """x [B, H, T, D] rotated to positions from `start` on."""

@@ -47,6 +47,13 @@ def flash(
     return result, sums
 
 
+def flash_by_group(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """`flash` for key and value [B, Hkv, Tk, D]: the heads of a group, which share them, are rows of one problem."""
+    grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
+    result, sums = flash(grouped, key, value, scale)
+    return result.reshape(query.shape), sums.reshape(query.shape[:3])
+
+
 def merge(first: Tensor, first_sum: Tensor, second: Tensor, second_sum: Tensor) -> Tensor:
     """Attention [..., T, D] to keys of which `flash` attended to some and then to the others."""
     share = torch.sigmoid(second_sum - first_sum)
@@ -94,15 +101,13 @@ def _tile(query: Tensor, key: Tensor, value: Tensor, past: int, scale: float) ->
 
     The CPU kernel is a quarter faster without a mask. To the past the heads of a KV group are rows of one problem.
     """
-    batch, heads, rows, dim = query.shape
+    heads, rows = query.shape[1:3]
     own_key, own_value = (x[:, :, past:].repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
     mask = None if own_key.shape[2] == rows else _causal_mask(query, rows, own_key.shape[2])
     own, own_sum = flash(query, own_key, own_value, scale, mask, causal=mask is None)
     if past == 0:
         return own
-    grouped = query.reshape(batch, key.shape[1], -1, dim)
-    old, old_sum = flash(grouped, key[:, :, :past], value[:, :, :past], scale)
-    return merge(own, own_sum, old.reshape(own.shape), old_sum.reshape(own_sum.shape))
+    return merge(own, own_sum, *flash_by_group(query, key[:, :, :past], value[:, :, :past], scale))
 
 
 def _causal_mask(like: Tensor, rows: int, length: int) -> Tensor:

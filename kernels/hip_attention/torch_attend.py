@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hip_attention.dense import flash, has_flash, merge
+from hip_attention.dense import flash, flash_by_group, has_flash, merge
 from hip_attention.geometry import Slab
 from hip_attention.rotary import Rotary
 
@@ -71,7 +71,8 @@ def attend(
     selected = 0 if blocks is None else blocks.shape[3]
     middle = range(0)
     if is_split(query, value, window):
-        middle = _middle(slab, window, window_blocks, block_k)
+        middle = _middle(slab.first, slab.rows, window, block_k)
+        middle = range(middle.start - oldest // block_k, middle.stop - oldest // block_k)
     edges = torch.tensor([i for i in range(window_blocks) if i not in middle], device=query.device)
     width = sink // block_k + selected + len(edges)
     places = torch.arange(width * block_k, device=query.device)
@@ -111,53 +112,46 @@ def attend(
         queries = query[:, :, part.start : part.stop].unflatten(1, (heads, group)).unflatten(3, (n, rows))
         queries = queries.permute(0, 1, 3, 2, 4, 5).reshape(-1, 1, group * rows, dim)
         part_mask = mask.view(-1, 1, group * rows, width * block_k)
-
-        def by_head(x: Tensor, n: int = n, rows: int = rows) -> Tensor:
-            x = x.reshape(batch, heads, n, group, rows, -1).permute(0, 1, 3, 2, 4, 5)
-            return x.reshape(batch, heads * group, n * rows, -1)
-
-        if not middle:
+        sizes = (batch, heads, n, group, rows)
+        if middle:
+            result, sums = flash(queries, keys, values, scale, part_mask)
+            rest = _attend_middle(recent or Recent(query, key, 0), value, part, window, sink, block_k, scale)
+            merged = merge(_by_head(result, sizes), _by_head(sums[..., None], sizes)[..., 0], *rest)
+        else:
             result = F.scaled_dot_product_attention(queries, keys, values, attn_mask=part_mask, scale=scale)
-            output[:, :, part.start : part.stop] = by_head(result)
-            continue
-        result, weight = flash(queries, keys, values, scale, part_mask)
-        starts = ((near[:, -1] + 1 - window_blocks + middle.start) * block_k).tolist()
-        rest = _attend_middle(
-            recent or Recent(query, key, 0), value, part, starts, len(middle) * block_k, scale, sink
-        )  # fmt: skip
-        output[:, :, part.start : part.stop] = merge(by_head(result), by_head(weight)[..., 0], *rest)
+            merged = _by_head(result, sizes)
+        output[:, :, part.start : part.stop] = merged
 
 
-def _middle(slab: Slab, window: int, window_blocks: int, block_k: int) -> range:
-    """Which of a query block's window blocks all of its rows see whole, none where these are too few to matter."""
-    newest = (slab.first + slab.rows - 1) // block_k
-    seen = -(-(slab.first + slab.rows - window) // block_k)  # the first block in the last row's window
-    oldest = newest - window_blocks + 1
-    middle = range(seen - oldest, slab.first // block_k - oldest)
+def _by_head(x: Tensor, sizes: tuple[int, int, int, int, int]) -> Tensor:
+    """What was computed for (batch, heads, blocks, group, rows) `sizes`, [..., D], as [B, Hq, blocks * rows, D]."""
+    return x.reshape(*sizes, -1).permute(0, 1, 3, 2, 4, 5).flatten(1, 2).flatten(2, 3)
+
+
+def _middle(first: int, rows: int, window: int, block_k: int) -> range:
+    """Key blocks that lie in the windows of all `rows` rows from position `first` on, none where these are too few."""
+    middle = range(-(-(first + rows - window) // block_k), first // block_k)
     return middle if len(middle) * block_k >= LONG_MIDDLE else range(0)
 
 
 def _attend_middle(
-    recent: Recent, value: Tensor, part: Slab, starts: list[int], length: int, scale: float, sink: int
+    recent: Recent, value: Tensor, part: Slab, window: int, sink: int, block_k: int, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Attention [B, Hq, rows, D] of the rows of `part` to `length` keys from `starts` on, one for each query block.
+    """Attention [B, Hq, rows, D] of the rows of `part`, each query block to the `_middle` of its window.
 
     Keys of the sink are left out. Returns the logarithms [B, Hq, rows] of the sums of exponentials, too.
     """
-    batch, heads, _, dim = recent.query.shape
-    output = value.new_zeros(batch, heads, part.stop - part.start, value.shape[3])
-    weight = torch.full(output.shape[:3], -math.inf, device=value.device)
-    for i, start in enumerate(starts):
-        stop, start = start + length, max(sink, start)
-        if start >= stop:
-            continue
-        rows = slice(i * part.rows, (i + 1) * part.rows)
-        query = recent.query[:, :, part.start : part.stop][:, :, rows].reshape(batch, value.shape[1], -1, dim)
-        key = recent.key[:, :, start - recent.start : stop - recent.start]
-        result, sums = flash(query, key, value[:, :, start:stop], scale)
-        output[:, :, rows] = result.reshape(batch, heads, part.rows, -1)
-        weight[:, :, rows] = sums.reshape(batch, heads, part.rows)
-    return output, weight
+    rows = recent.query[:, :, part.start : part.stop]
+    output = torch.zeros_like(rows)
+    sums = torch.full(rows.shape[:3], -math.inf, device=rows.device)
+    for i in range(part.blocks):
+        middle = _middle(part.first + i * part.rows, part.rows, window, block_k)
+        start, stop = max(sink, middle.start * block_k), middle.stop * block_k
+        if start < stop:
+            here = slice(i * part.rows, (i + 1) * part.rows)
+            key = recent.key[:, :, start - recent.start : stop - recent.start]
+            output[:, :, here], sums[:, :, here] = flash_by_group(rows[:, :, here], key, value[:, :, start:stop], scale)
+    return output, sums
 
 
 def _token_positions(blocks: Tensor, block_k: int) -> Tensor:

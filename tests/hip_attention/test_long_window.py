@@ -9,7 +9,7 @@ from hip_attention import HipConfig, reference, torch_attend
 from hip_attention.attention import attention, sliding_attention
 from hip_attention.cache import LayerCache
 from hip_attention.rotary import Rotary
-from small_layers import assert_chunks_equal_reference, feed, rotate, tables, tensors
+from small_layers import assert_chunks_equal_reference, assert_question_equals_reference, feed, tables, tensors
 
 SMALL = replace(small_config.SMALL, window=40)
 CONFIGS = [
@@ -22,26 +22,19 @@ SHAPES = [dict(), dict(batch=2, heads=6, heads_k=3), dict(heads=3, heads_k=3)]
 
 
 @pytest.fixture(autouse=True)
-def attended(monkeypatch: pytest.MonkeyPatch):
-    """Shapes of the keys that were attended to where they lie; what is not written is NaN."""
+def attended(monkeypatch: pytest.MonkeyPatch, poison: None):
+    """Shapes of the keys that were attended to where they lie."""
     shapes = []
-    flash = torch_attend.flash
+    flash = torch_attend.flash_by_group
 
-    def counted(query, key, value, scale, mask=None):
-        if mask is None:
-            shapes.append(key.shape)
-        return flash(query, key, value, scale, mask)
+    def counted(query, key, value, scale):
+        shapes.append(key.shape)
+        return flash(query, key, value, scale)
 
-    new_empty = torch.Tensor.new_empty
-    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *a, **k: poisoned(new_empty(self, *a, **k)))
     monkeypatch.setattr(torch_attend, "LONG_MIDDLE", 8)
-    monkeypatch.setattr(torch_attend, "flash", counted)
+    monkeypatch.setattr(torch_attend, "flash_by_group", counted)
     yield shapes
     assert shapes
-
-
-def poisoned(tensor):
-    return tensor.fill_(float("nan")) if tensor.is_floating_point() else tensor
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -74,14 +67,7 @@ def test_chunks_change_nothing_at_all(int8: bool) -> None:
 
 
 def test_a_question_that_searches_everything() -> None:
-    config = replace(SMALL, packed_from=90)
-    query, key, value = tensors(200)
-    cache = LayerCache(config, rotary=Rotary(tables))
-    feed(cache, query, key, value, 0, 170)
-    cache.question = True
-    out = feed(cache, query, key, value, 170, 200)
-    expected = reference.attention(query[:, :, 170:], key, value, config.of_question, 0.25, rotate)
-    torch.testing.assert_close(out, expected, atol=5e-6, rtol=1e-5)
+    assert_question_equals_reference(replace(SMALL, packed_from=90), 200, 30)
 
 
 @pytest.mark.parametrize("length", [300, 130])

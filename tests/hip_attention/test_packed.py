@@ -10,7 +10,14 @@ from hip_attention.attention import attention
 from hip_attention.cache import LayerCache
 from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache, detach_rotary
-from small_layers import assert_chunks_equal_reference, feed, rotate, tables, tensors
+from small_layers import (
+    assert_chunks_equal_reference,
+    assert_question_equals_reference,
+    feed,
+    rotate,
+    tables,
+    tensors,
+)
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 SMALL = replace(small_config.SMALL, packed_from=70)
@@ -157,13 +164,7 @@ def test_searching_everything_in_parts_changes_nothing(
     together: int, shape: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch_select, "EXHAUSTIVE_CPU", together)
-    query, key, value = tensors(190, **shape)
-    layer = LayerCache(SMALL, rotary=Rotary(tables))
-    feed(layer, query, key, value, 0, 150)
-    layer.question = True
-    out = feed(layer, query, key, value, 150, 190)
-    expected = reference.attention(query[:, :, 150:], key, value, SMALL.of_question, 0.25, rotate)
-    torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+    assert_question_equals_reference(SMALL, 190, 40, **shape)
 
 
 def test_a_question_after_restored_keys_leaves_summaries_to_decode() -> None:

@@ -11,14 +11,10 @@ from hip_attention.quantized import FIRST, QuantizedBuffer
 from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache, detach_rotary
 from small_config import SMALL
+from small_layers import tensors
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 PACKED = replace(SMALL, packed_from=101)
-
-
-def tensors(length, batch=1, heads=4, heads_k=2, dim=16):
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(batch, h, length, dim, generator=generator) for h in (heads, heads_k, heads_k)]
 
 
 def tables_of(dim):
@@ -154,18 +150,6 @@ class Twins:
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
 
 
-@pytest.fixture
-def nothing_is_empty(monkeypatch):
-    """Unwritten memory is NaN."""
-    empty, new_empty = torch.empty, torch.Tensor.new_empty
-
-    def poisoned(x):
-        return x.fill_(torch.nan) if x.is_floating_point() else x
-
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: poisoned(empty(*a, **k)))
-    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a, **k: poisoned(new_empty(*a, **k)))
-
-
 @pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative", "exhaustive"])
 @pytest.mark.parametrize("config", [SMALL, PACKED, replace(SMALL, top_k=0)], ids=["true", "packed", "streaming"])
 @pytest.mark.parametrize(
@@ -173,7 +157,7 @@ def nothing_is_empty(monkeypatch):
     [dict(), dict(batch=2, heads=3, heads_k=3, dim=96), dict(heads=6, heads_k=1, dim=64)],
     ids=["group-2", "no-group", "group-6"],
 )
-def test_attention_is_that_over_decoded_numbers(nothing_is_empty, config, selector: str, shape: dict) -> None:
+def test_attention_is_that_over_decoded_numbers(poison, config, selector: str, shape: dict) -> None:
     """Chunks, decode across refreshes, a question, and other tokens after a truncation."""
     config = replace(config, selector=selector)
     query, key, value = tensors(210, **shape)

@@ -15,6 +15,8 @@ from hip_attention.torch_select import select
 from loud_row import LOUD, loud_row
 from small_config import SMALL
 
+pytestmark = pytest.mark.usefixtures("poison")
+
 
 def tensors(batch=1, heads=4, heads_k=2, length_q=100, length_k=100, dim=16, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -66,18 +68,6 @@ VOTERS = [
     pytest.param(replace(EXACT, top_k=64), id="all-leaves-are-candidates"),
     pytest.param(replace(EXACT, top_k=4), id="one-block"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def poison(monkeypatch):
-    """Uninitialised memory is NaN, so that an output that is not written fails."""
-    empty, new_empty = torch.empty, torch.Tensor.new_empty
-    monkeypatch.setattr(torch, "empty", lambda *a, **k: nan(empty(*a, **k)))
-    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, *a, **k: nan(new_empty(self, *a, **k)))
-
-
-def nan(tensor):
-    return tensor.fill_(float("nan")) if tensor.is_floating_point() else tensor
 
 
 @pytest.mark.parametrize("selector", get_args(Selector))
