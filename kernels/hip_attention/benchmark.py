@@ -179,7 +179,7 @@ def prefill_rows(lengths: tuple[int, ...], kinds: tuple[str, ...], methods: dict
                 output = attention(query, key, value, config)
                 peak = torch.cuda.max_memory_allocated() - before - output.nbytes
                 duration = milliseconds(partial(attention, query, key, value, config))
-                chosen = milliseconds(partial(_select_all, query, key, config), 3)
+                chosen = milliseconds(partial(select_all, query, key, config), 3)
                 attended = attended_keys(length, config)
                 rate = 4 * shape.heads * shape.dim * attended / duration / 1e9
                 same, dense = _errors(query, key, value, output, config)
@@ -282,7 +282,8 @@ def _dense_time(way: Dense, query: Tensor, key: Tensor, value: Tensor) -> float 
         return None
 
 
-def _select_all(query: Tensor, key: Tensor, config: HipConfig) -> None:
+def select_all(query: Tensor, key: Tensor, config: HipConfig) -> None:
+    """Summarise the keys and select for every query block of a prompt, with the Triton kernels."""
     length, block_q = key.shape[2], config.block_q
     summaries = TreeSummaries(config.sink, config.block_k)
     if config.uses_summaries:

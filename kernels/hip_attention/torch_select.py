@@ -10,7 +10,8 @@ from hip_attention.config import HipConfig
 from hip_attention.geometry import Slab, searchable_blocks
 from hip_attention.summaries import KeySummaries
 
-WORKING_SET = 1 << 21  # bytes gathered at a time
+# Bytes gathered at a time: few enough for a processor's cache, many enough for few launches.
+GATHERED_CPU, GATHERED_GPU = 1 << 21, 1 << 28
 # Logits of an exhaustive search at a time: few enough for a processor's cache, many enough for few launches.
 EXHAUSTIVE_CPU, EXHAUSTIVE_GPU = 1 << 22, 1 << 24
 
@@ -29,7 +30,11 @@ def _part_size(query: Tensor, config: HipConfig) -> int:
     """Query blocks at a time, so that the gathered candidates stay in the processor's cache."""
     candidates = 2 * config.kept_nodes * (1 if config.uses_summaries else config.block_k)
     gathered = query.shape[0] * query.shape[1] * candidates * query.shape[3] * query.element_size()
-    return max(1, WORKING_SET // gathered)
+    return max(1, _gathered(query) // gathered)
+
+
+def _gathered(like: Tensor) -> int:
+    return GATHERED_CPU if like.device.type == "cpu" else GATHERED_GPU
 
 
 def _select_part(
@@ -130,7 +135,7 @@ def _leaf_scores(query: Tensor, nodes: Tensor, count: Tensor, key: Tensor, confi
     key_blocks = key.reshape(-1, block_k * dim)
     scores = query.new_empty(nodes.shape, dtype=torch.float32)
     beyond = (nodes >= count)[:, :, None]
-    together = max(1, WORKING_SET // (nodes.shape[1] * block_k * dim * key.element_size()))
+    together = max(1, _gathered(key) // (nodes.shape[1] * block_k * dim * key.element_size()))
     for start in range(0, nodes.shape[0], together):
         part = slice(start, start + together)
         keys = key_blocks.index_select(0, row[part].flatten()).view(row[part].shape[0], -1, dim)
