@@ -15,7 +15,8 @@ OUTPUT = "Output"
 MESSAGES = "Messages"
 
 ATTENTION_DEFAULTS = HipConfig()
-PACKED_WINDOW = 4096  # recent keys that a row sees at packed positions, where that is no more than half of what it can
+GPU_REFRESH = 2  # answer tokens that share one selection on a GPU, where selecting takes next to no time
+LONG_WINDOW = 4096  # recent keys that a row sees past the trained window, where that is no more than half of it
 ANSWER_TOKENS = 512
 
 AttentionKind = Literal["hip", "dense", "streaming"]
@@ -173,12 +174,13 @@ TopK = Annotated[
     ),
 ]
 RefreshInterval = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--refresh-interval",
         min=1,
         metavar="TOKENS",
         help="Answer tokens that share one selection.",
+        show_default=f"{ATTENTION_DEFAULTS.refresh_interval}; {GPU_REFRESH} on a GPU",
         envvar="HIPCLI_REFRESH_INTERVAL",
         rich_help_panel=ATTENTION,
     ),
@@ -190,7 +192,7 @@ Window = Annotated[
         min=1,
         metavar="TOKENS",
         help="Most recent keys, always seen.",
-        show_default=f"{ATTENTION_DEFAULTS.window}; up to {PACKED_WINDOW} at packed positions",
+        show_default=f"{ATTENTION_DEFAULTS.window}; up to {LONG_WINDOW} past the trained window",
         envvar="HIPCLI_WINDOW",
         rich_help_panel=ATTENTION,
     ),

@@ -7,7 +7,7 @@ from hip_attention.yarn import Yarn
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.models import ModelShape
-from hipcli.options import PACKED_WINDOW, PositionKind
+from hipcli.options import LONG_WINDOW, PositionKind
 
 # Families whose model cards say how to stretch their positions, and how far.
 _YARN_FAMILIES = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe"}
@@ -22,19 +22,19 @@ def place(
     "auto" stretches or packs positions when the context is longer than the trained window: stretches them where the
     model's makers do, as far as they go, and otherwise packs them from there on; "packed" packs from `min_context` on,
     however long the context is. The stretch is a power of two, so that contexts that are nearly as long share it.
-    `widen` lets packed rows see more recent keys than `hip.window` (docs/positions.md says why they should).
+    `widen` lets the rows of such a context see more recent keys than `hip.window` (docs/positions.md says why).
     Raises HipError, exit code 2, for positions that cannot be stretched, and when what a packed row sees exceeds the
     trained window.
     """
     if positions == "yarn":
-        return hip, _smallest_stretch(tokens, shape)
+        return _stretched(hip, _smallest_stretch(tokens, shape), widen)
     fits = shape.window is None or tokens <= shape.window
     if hip.backend == "dense" or positions == "exact" or (positions == "auto" and fits):
         return hip, None
     if positions == "auto" and shape.family in _YARN_FAMILIES and shape.rope == "default":
         yarn = _smallest_stretch(tokens, shape)
         if yarn is not None and tokens <= yarn.length:
-            return hip, yarn
+            return _stretched(hip, yarn, widen)
     return _packed(hip, positions, shape.window, widen), None
 
 
@@ -72,10 +72,19 @@ def _packed(hip: HipConfig, positions: PositionKind, window: int | None, widen: 
             "lower --top-k or --window, or use a model with a longer window",
             ExitCode.USAGE,
         )
-    if widen:
-        more = min(PACKED_WINDOW, trained // 2) - HipConfig.window
-        hip = replace(hip, window=hip.window + max(0, min(more, trained - seen)))
-    return replace(hip, packed_from=start)
+    return replace(_widened(hip, trained, trained - seen) if widen else hip, packed_from=start)
+
+
+def _stretched(hip: HipConfig, yarn: Yarn | None, widen: bool) -> tuple[HipConfig, Yarn | None]:
+    if widen and yarn is not None and hip.backend != "dense":
+        hip = _widened(hip, yarn.original, yarn.length)
+    return hip, yarn
+
+
+def _widened(hip: HipConfig, trained: int, room: int) -> HipConfig:
+    """`hip` with a window that is longer by up to `room`, for a model trained to `trained` tokens."""
+    more = min(LONG_WINDOW, trained // 2) - HipConfig.window
+    return replace(hip, window=hip.window + max(0, min(more, room)))
 
 
 def cannot_stretch(what: str) -> HipError:

@@ -56,6 +56,10 @@ class Runtime(Protocol):
     shape: ModelShape
     tokenizer: "PreTrainedTokenizerBase"
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes."""
+
     def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
         """What a context of `tokens` tokens takes with this attention, and what there is."""
 
@@ -89,6 +93,12 @@ class LocalRuntime:
         self.name = self.source.name
         self.revision = self.source.revision
 
+    @property
+    def on_gpu(self) -> bool:
+        from hipcli.loading import choose_device
+
+        return choose_device(self.settings.device).type == "cuda"
+
     def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
         from hipcli.loading import choose_device, choose_dtype
 
@@ -121,7 +131,7 @@ class LocalRuntime:
         )  # fmt: skip
 
     def peak_bytes(self) -> int:
-        if self.model is not None and self.model.device.type == "cuda":
+        if self.model is not None and self.on_gpu:
             import torch
 
             return int(torch.cuda.max_memory_allocated(self.model.device))

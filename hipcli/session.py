@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hip_attention.config import HipConfig
 
@@ -16,6 +16,7 @@ from hipcli.documents import Document
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, Token
 from hipcli.inputs import default_paths, read_documents, standard_input
+from hipcli.options import GPU_REFRESH
 from hipcli.positions import place
 from hipcli.progress import Update, progress
 from hipcli.result import Answer, Result
@@ -109,13 +110,16 @@ def _plan(
     encoder = PromptEncoder(model.tokenizer, prompt.system())
     groups = [[document] for document in documents] if task.each else [documents]
     kept = None if settings.session is None else saved.kv_cache_of(settings.session)
+    asked = settings.hip
+    if "refresh_interval" in settings.unasked and model.on_gpu:
+        asked = replace(asked, refresh_interval=GPU_REFRESH)
     readings = []
     for position, group in enumerate(groups):
         prefix = encoder.prefix(prompt.documents(group))
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
         total = prompt_tokens + settings.max_tokens
-        hip, yarn = place(settings.hip, settings.positions, total, model.shape, widen=not settings.window_given)
+        hip, yarn = place(asked, settings.positions, total, model.shape, widen="window" in settings.unasked)
         full = model.memory(total, hip, "full")
         int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
         storage = kv_cache.choose(settings.kv_cache, full, int8, kept)

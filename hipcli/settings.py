@@ -29,7 +29,10 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the options of `summarize` and `ask` say, apart from paths and questions."""
+    """Everything the options of `summarize` and `ask` say, apart from paths and questions.
+
+    `unasked` are the fields of `hip` that the user left to us, which may suit the model and the device then.
+    """
 
     reading: ReadOptions
     session: str | None
@@ -42,7 +45,7 @@ class Settings:
     kv_cache: KvCacheKind
     attention: AttentionKind
     hip: HipConfig
-    window_given: bool
+    unasked: frozenset[str]
     positions: PositionKind
     temperature: float
     top_p: float
@@ -72,7 +75,7 @@ def gather(context: typer.Context) -> Settings:
         parameters=_parameters(values["parameters"] or ()),
         length=values.get("length"),
         hip=_hip(values),
-        window_given=values["window"] is not None,
+        unasked=frozenset(name for name in ("window", "refresh_interval") if values[name] is None),
         **{name: values[name] for name in _PLAIN},
     )
 
@@ -108,7 +111,7 @@ def _hip(values: dict[str, Any]) -> HipConfig:
     kind = values["attention"]
     if kind == "dense":
         return HipConfig(backend="dense")
-    top_k, window = values["top_k"], values["window"]
+    top_k, window, refresh_interval = values["top_k"], values["window"], values["refresh_interval"]
     window = HipConfig.window if window is None else window
     try:
         return HipConfig(
@@ -116,7 +119,7 @@ def _hip(values: dict[str, Any]) -> HipConfig:
             top_k=0 if kind == "streaming" else top_k,
             window=window + top_k if kind == "streaming" else window,
             sink=values["sink"],
-            refresh_interval=values["refresh_interval"],
+            refresh_interval=HipConfig.refresh_interval if refresh_interval is None else refresh_interval,
             dense_layers=values["dense_layers"],
             selector=values["selector"],
         )

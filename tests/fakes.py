@@ -63,6 +63,7 @@ class FakeRuntime:
     delay: float = 0.0
     available: int | None = None
     failure: Exception | None = None
+    on_gpu: bool = False
     loads: int = 0
     reads: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)

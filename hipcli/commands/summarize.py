@@ -39,7 +39,7 @@ def summarize(
     kv_cache: o.KvCache = "auto",
     attention: o.Attention = "hip",
     top_k: o.TopK = o.ATTENTION_DEFAULTS.top_k,
-    refresh_interval: o.RefreshInterval = o.ATTENTION_DEFAULTS.refresh_interval,
+    refresh_interval: o.RefreshInterval = None,
     window: o.Window = None,
     sink: o.Sink = o.ATTENTION_DEFAULTS.sink,
     dense_layers: o.DenseLayers = o.ATTENTION_DEFAULTS.dense_layers,

@@ -24,6 +24,13 @@ def test_summarize_prints_the_answer_and_nothing_else(hip: Run, fake: FakeRuntim
     assert "Summarize the document above" not in fake.reads[0]
 
 
+def test_a_gpu_selects_more_often_unless_told_otherwise(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    for fake.on_gpu, given, used in ((False, (), 8), (True, (), 2), (True, ("--refresh-interval", "8"), 8)):
+        done = hip("ask", "--json", "-q", "Who?", *given, note)
+        assert fake.attentions[-1].refresh_interval == used
+        assert json.loads(done.out)["attention"]["refresh_interval"] == used
+
+
 def test_length_reaches_the_prompt(hip: Run, fake: FakeRuntime, note: Path) -> None:
     hip("summarize", "-l", "short", note)
     hip("summarize", "--length", "long", note)

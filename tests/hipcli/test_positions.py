@@ -73,6 +73,14 @@ def test_packed_rows_see_more_recent_keys_unless_told_otherwise(hip: HipConfig, 
     assert place(hip, "auto", trained, shape, widen=True) == (hip, None)
 
 
+@pytest.mark.parametrize("positions", ["auto", "yarn"])
+def test_stretched_rows_see_more_recent_keys_unless_told_otherwise(positions) -> None:
+    (wide, far), (narrow, _) = (place(HIP, positions, 8193, QWEN, widen=widen) for widen in (True, False))
+    assert (wide, narrow, far) == (replace(HIP, window=4096), HIP, Yarn(2, 8192))
+    assert place(HIP, positions, 8192, QWEN, widen=True) == (HIP, None), "nothing is stretched"
+    assert place(DENSE, "yarn", 8193, QWEN, widen=True) == (DENSE, far)
+
+
 @pytest.mark.parametrize(("positions", "yarn"), [("auto", None), ("packed", None), ("yarn", Yarn(2, 8192))])
 def test_dense_attention_is_stretched_by_force_alone(positions, yarn: Yarn | None) -> None:
     assert place(DENSE, positions, 10_000, QWEN) == (DENSE, yarn)
