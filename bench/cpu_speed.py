@@ -39,7 +39,8 @@ def run_transformers(model, ids: list[int], new: int) -> tuple[float, float]:
 def run_hip(model, tokenizer, sizes: ModelShape, spec: Spec, ids: list[int], new: int) -> tuple[float, float]:
     capacity = len(ids) + new + 8
     if spec.yarn is None:
-        hip, yarn = place(spec.config, "auto", capacity, sizes, widen="window=" not in spec.text)
+        unasked = frozenset(name for name in ("top_k", "window") if f"{name}=" not in spec.text)
+        hip, yarn = place(spec.config, "auto", capacity, sizes, unasked)
     else:
         hip, yarn = spec.config, stretch(sizes, spec.yarn)
     engine = Engine(model, tokenizer, hip, capacity=capacity, yarn=yarn, int8=spec.int8)

@@ -16,6 +16,7 @@ MESSAGES = "Messages"
 
 ATTENTION_DEFAULTS = HipConfig()
 GPU_REFRESH = 2  # answer tokens that share one selection on a GPU, where selecting takes next to no time
+STRETCHED_TOP_K = 2048  # keys that a query block selects at stretched positions
 LONG_WINDOW = 4096  # recent keys that a row sees past the trained window, where that is no more than half of it
 ANSWER_TOKENS = 512
 
@@ -163,12 +164,13 @@ Attention = Annotated[
     ),
 ]
 TopK = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--top-k",
         min=0,
         metavar="TOKENS",
         help="Keys every query block selects.",
+        show_default=f"{ATTENTION_DEFAULTS.top_k}; {STRETCHED_TOP_K} at stretched positions",
         envvar="HIPCLI_TOP_K",
         rich_help_panel=ATTENTION,
     ),

@@ -7,7 +7,7 @@ from hip_attention.yarn import Yarn
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.models import ModelShape
-from hipcli.options import LONG_WINDOW, PositionKind
+from hipcli.options import LONG_WINDOW, STRETCHED_TOP_K, PositionKind
 
 # Families whose model cards say how to stretch their positions, and how far.
 _YARN_FAMILIES = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe"}
@@ -15,27 +15,32 @@ _YARN_LIMIT = 4
 
 
 def place(
-    hip: HipConfig, positions: PositionKind, tokens: int, shape: ModelShape, *, widen: bool = False
+    hip: HipConfig,
+    positions: PositionKind,
+    tokens: int,
+    shape: ModelShape,
+    unasked: frozenset[str] = frozenset(),
 ) -> tuple[HipConfig, Yarn | None]:
     """The attention for a context of `tokens` tokens on a model of this shape, and what stretches its positions.
 
     "auto" stretches or packs positions when the context is longer than the trained window: stretches them where the
     model's makers do, as far as they go, and otherwise packs them from there on; "packed" packs from `min_context` on,
     however long the context is. The stretch is a power of two, so that contexts that are nearly as long share it.
-    `widen` lets the rows of such a context see more recent keys than `hip.window` (docs/positions.md says why).
+    The rows of such a context see more recent keys than `hip.window`, and at stretched positions select more than
+    `hip.top_k`, where these are `unasked` for (docs/positions.md says why).
     Raises HipError, exit code 2, for positions that cannot be stretched, and when what a packed row sees exceeds the
     trained window.
     """
     if positions == "yarn":
-        return _stretched(hip, _smallest_stretch(tokens, shape), widen)
+        return _stretched(hip, _smallest_stretch(tokens, shape), unasked)
     fits = shape.window is None or tokens <= shape.window
     if hip.backend == "dense" or positions == "exact" or (positions == "auto" and fits):
         return hip, None
     if positions == "auto" and shape.family in _YARN_FAMILIES and shape.rope == "default":
         yarn = _smallest_stretch(tokens, shape)
         if yarn is not None and tokens <= yarn.length:
-            return _stretched(hip, yarn, widen)
-    return _packed(hip, positions, shape.window, widen), None
+            return _stretched(hip, yarn, unasked)
+    return _packed(hip, positions, shape.window, "window" in unasked), None
 
 
 def stretch(shape: ModelShape, factor: float) -> Yarn:
@@ -75,9 +80,13 @@ def _packed(hip: HipConfig, positions: PositionKind, window: int | None, widen: 
     return replace(_widened(hip, trained, trained - seen) if widen else hip, packed_from=start)
 
 
-def _stretched(hip: HipConfig, yarn: Yarn | None, widen: bool) -> tuple[HipConfig, Yarn | None]:
-    if widen and yarn is not None and hip.backend != "dense":
+def _stretched(hip: HipConfig, yarn: Yarn | None, unasked: frozenset[str]) -> tuple[HipConfig, Yarn | None]:
+    if yarn is None or hip.backend == "dense":
+        return hip, yarn
+    if "window" in unasked:
         hip = _widened(hip, yarn.original, yarn.length)
+    if "top_k" in unasked and hip.top_k:
+        hip = replace(hip, top_k=STRETCHED_TOP_K)
     return hip, yarn
 
 

@@ -119,7 +119,7 @@ def _plan(
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
         total = prompt_tokens + settings.max_tokens
-        hip, yarn = place(asked, settings.positions, total, model.shape, widen="window" in settings.unasked)
+        hip, yarn = place(asked, settings.positions, total, model.shape, settings.unasked)
         full = model.memory(total, hip, "full")
         int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
         storage = kv_cache.choose(settings.kv_cache, full, int8, kept)

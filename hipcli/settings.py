@@ -75,11 +75,12 @@ def gather(context: typer.Context) -> Settings:
         parameters=_parameters(values["parameters"] or ()),
         length=values.get("length"),
         hip=_hip(values),
-        unasked=frozenset(name for name in ("window", "refresh_interval") if values[name] is None),
+        unasked=frozenset(name for name in _OURS if values[name] is None),
         **{name: values[name] for name in _PLAIN},
     )
 
 
+_OURS = ("top_k", "window", "refresh_interval")
 _PLAIN = (
     "session", "prompt", "model", "device", "dtype", "kv_cache", "attention", "positions", "temperature", "top_p",
     "seed", "max_tokens", "as_json", "output", "dry_run", "verbose", "quiet",
@@ -111,15 +112,15 @@ def _hip(values: dict[str, Any]) -> HipConfig:
     kind = values["attention"]
     if kind == "dense":
         return HipConfig(backend="dense")
-    top_k, window, refresh_interval = values["top_k"], values["window"], values["refresh_interval"]
-    window = HipConfig.window if window is None else window
+    usual = {name: getattr(HipConfig, name) if values[name] is None else values[name] for name in _OURS}
+    top_k, window = usual["top_k"], usual["window"]
     try:
         return HipConfig(
             # Streaming gets the same number of keys, so that the two can be compared.
             top_k=0 if kind == "streaming" else top_k,
             window=window + top_k if kind == "streaming" else window,
             sink=values["sink"],
-            refresh_interval=HipConfig.refresh_interval if refresh_interval is None else refresh_interval,
+            refresh_interval=usual["refresh_interval"],
             dense_layers=values["dense_layers"],
             selector=values["selector"],
         )

@@ -51,7 +51,7 @@ def ask(
     dtype: o.ModelDtype = "auto",
     kv_cache: o.KvCache = "auto",
     attention: o.Attention = "hip",
-    top_k: o.TopK = o.ATTENTION_DEFAULTS.top_k,
+    top_k: o.TopK = None,
     refresh_interval: o.RefreshInterval = None,
     window: o.Window = None,
     sink: o.Sink = o.ATTENTION_DEFAULTS.sink,

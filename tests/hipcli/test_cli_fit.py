@@ -157,7 +157,7 @@ def test_a_book_beyond_the_window_of_qwen_is_read_with_stretched_positions(
         book.write_text("word " * words)
     done = hip("ask", "--json", "-v", "-q", "Who?", books[0])
     assert "beyond the 8,192 that smollm2-135m was trained for: positions are stretched 2 times (YaRN)" in done.err
-    assert "hip top_k=1024 refresh_interval=8 positions stretched 2 times" in done.err
+    assert "hip top_k=2048 refresh_interval=8 positions stretched 2 times" in done.err
     answer = json.loads(done.out)
     jsonschema.validate(answer, schema("answer.schema.json"))
     attention = answer["attention"]

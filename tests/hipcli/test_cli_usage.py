@@ -92,6 +92,7 @@ def test_help_shows_the_defaults(hip: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setenv("COLUMNS", "200")
     out = hip("ask", "--help").out
-    assert f"[default: {HipConfig().top_k}]" in out
-    assert f"[default: {HipConfig().window}]" in out
+    for field in ("top_k", "window", "refresh_interval"):
+        assert f"[default: ({getattr(HipConfig(), field)};" in out
+    assert f"[default: {HipConfig().sink}]" in out
     assert "[default: hip]" in out

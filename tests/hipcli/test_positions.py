@@ -18,6 +18,7 @@ QWEN3 = replace(LLAMA, family="qwen3", window=40_960)
 SILENT = replace(LLAMA, window=None)
 HIP = HipConfig()
 DENSE = HipConfig(backend="dense")
+OURS = frozenset({"top_k", "window"})
 
 
 def packed(start: int) -> HipConfig:
@@ -67,18 +68,23 @@ def test_placed(positions, tokens: int, shape: ModelShape, hip: HipConfig, yarn:
 )
 def test_packed_rows_see_more_recent_keys_unless_told_otherwise(hip: HipConfig, trained: int, window: int) -> None:
     shape = replace(LLAMA, window=trained)
-    (wide, _), (narrow, _) = (place(hip, "auto", 10**5, shape, widen=widen) for widen in (True, False))
+    (wide, _), (narrow, _) = (place(hip, "auto", 10**5, shape, unasked) for unasked in (OURS, frozenset()))
     assert (wide.window, narrow.window) == (window, hip.window)
     assert wide.packed_length <= trained
-    assert place(hip, "auto", trained, shape, widen=True) == (hip, None)
+    assert wide.top_k == hip.top_k
+    assert place(hip, "auto", trained, shape, OURS) == (hip, None)
 
 
 @pytest.mark.parametrize("positions", ["auto", "yarn"])
-def test_stretched_rows_see_more_recent_keys_unless_told_otherwise(positions) -> None:
-    (wide, far), (narrow, _) = (place(HIP, positions, 8193, QWEN, widen=widen) for widen in (True, False))
-    assert (wide, narrow, far) == (replace(HIP, window=4096), HIP, Yarn(2, 8192))
-    assert place(HIP, positions, 8192, QWEN, widen=True) == (HIP, None), "nothing is stretched"
-    assert place(DENSE, "yarn", 8193, QWEN, widen=True) == (DENSE, far)
+def test_stretched_rows_see_more_keys_unless_told_otherwise(positions) -> None:
+    far = Yarn(2, 8192)
+    assert place(HIP, positions, 8193, QWEN, OURS) == (replace(HIP, window=4096, top_k=2048), far)
+    assert place(HIP, positions, 8193, QWEN, frozenset({"top_k"})) == (replace(HIP, top_k=2048), far)
+    assert place(HIP, positions, 8193, QWEN, frozenset({"window"})) == (replace(HIP, window=4096), far)
+    assert place(HIP, positions, 8192, QWEN, OURS) == (HIP, None), "nothing is stretched"
+    assert place(DENSE, "yarn", 8193, QWEN, OURS) == (DENSE, far)
+    streaming = replace(HIP, top_k=0)
+    assert place(streaming, positions, 8193, QWEN, OURS) == (replace(streaming, window=4096), far)
 
 
 @pytest.mark.parametrize(("positions", "yarn"), [("auto", None), ("packed", None), ("yarn", Yarn(2, 8192))])
