@@ -62,16 +62,9 @@ class Rotary:
         return self._halves
 
     def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
-        turned = self._turned(x).mul_(sine)  # before `out`, which may be x itself, is written
+        first, second = x.chunk(2, -1)
+        turned = torch.cat((-second, first), -1).mul_(sine)  # before `out`, which may be x itself, is written
         return torch.mul(x, cosine, out=out).add_(turned)
-
-    def _turned(self, x: Tensor) -> Tensor:
-        """(-second half, first half) of x [B, H, T, D]."""
-        if x.shape[2] == 1:
-            first, second = x.chunk(2, -1)
-            return torch.cat((-second, first), -1)
-        # A product with a signed permutation is exact, and for many tokens far faster than moving half rows about.
-        return x @ self._turn
 
     def _cover(self, length: int, like: Tensor) -> None:
         present = self._cosine
