@@ -50,3 +50,25 @@ def assert_question_equals_reference(config: HipConfig, length: int, rows: int, 
     out = feed(cache, query, key, value, length - rows, length)
     expected = reference.attention(query[:, :, -rows:], key, value, config.of_question, 0.25, rotate)
     torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+
+
+def assert_decode_equals_reference(config: HipConfig, start: int, length: int, **shape: int) -> None:
+    """From before the border to packed positions; values are less wide than keys if `dim_v` says so."""
+    dim_v = shape.pop("dim_v", 16)
+    query, key, value = tensors(length, **shape)
+    value = value[..., :dim_v].contiguous()
+    cache = LayerCache(config, rotary=Rotary(tables))
+    feed(cache, query, key, value, 0, start)
+    blocks, age, packed = torch.empty(0), 0, False
+    for now in range(start, length):
+        out = feed(cache, query, key, value, now, now + 1)
+        row, keys, values = query[:, :, now : now + 1], key[:, :, : now + 1], value[:, :, : now + 1]
+        exact = not reference.is_packed(now, config)
+        if packed == exact or (exact and now < max(config.min_context, config.visible_keys)):
+            packed, age = not exact, 0
+        if age == 0:
+            blocks = reference.select(reference.search_query(row, config, rotate), keys, config.of_decode)
+        expected = reference.attend(row, keys, values, blocks, config, 0.25, age, rotate)
+        torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
+        age = (age + 1) % config.refresh_interval
+    assert packed

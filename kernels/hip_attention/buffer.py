@@ -74,14 +74,9 @@ class Buffer:
         """The first `length` tokens and more, [B, H, >= length, D]; `scratch` is not needed."""
         return self.data
 
-    def gather(self, blocks: Tensor, block_k: int, out: Tensor) -> None:
-        """Blocks int64 [B, S, K] of `block_k` tokens, each set from its head, into out [B, S, K * block_k, D]."""
-        batch, sets, count = blocks.shape
-        group = sets // self.data.shape[1]
-        for b in range(batch):
-            for s in range(sets):
-                rows = self.data[b, s // group].view(-1, block_k * self.data.shape[3])
-                torch.index_select(rows, 0, blocks[b, s], out=out[b, s].view(count, -1))
+    def gather(self, blocks: Tensor, block_k: int) -> Tensor:
+        """Blocks int64 [B, S, K] of `block_k` tokens, each set from its head: [B, S, K * block_k, D]."""
+        return gather_blocks(self.data, blocks, block_k)
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on."""
@@ -94,3 +89,11 @@ class Buffer:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Store the next tokens as `state` gave them."""
         self.append(state[""])
+
+
+def gather_blocks(data: Tensor, blocks: Tensor, block_k: int) -> Tensor:
+    """Blocks int64 [B, S, K] of `block_k` tokens of data [B, H, capacity, D], each set from its head, as `gather`."""
+    batch, heads, capacity, dim = data.shape
+    sets = torch.arange(batch * blocks.shape[1], device=data.device).view(batch, -1, 1)
+    rows = blocks + sets * heads // blocks.shape[1] * (capacity // block_k)
+    return data.view(-1, block_k * dim).index_select(0, rows.flatten()).view(*blocks.shape[:2], -1, dim)

@@ -218,9 +218,8 @@ class LayerCache:
             self._summarise()
         if uses_triton(self.config, query.device):
             return self._decode_with_triton(query, scale, age, packed)
-        last = self.length - 1
         if self.working_set is None:
-            self.working_set = WorkingSet(self._of_decode, packed)
+            self.working_set = WorkingSet(self._of_decode, self.rotary, packed)
         if age == 0:
             blocks = None
             config = self._of_decode
@@ -228,14 +227,11 @@ class LayerCache:
                 key = self._search_keys() if config.reads_keys else None
                 assert isinstance(self.summaries, KeySummaries)
                 searched = self._search_query(query)
-                blocks = select(searched, Slab(0, last, 1, 1), config, self.summaries, key)[:, :, 0]
-            self.working_set.refresh(self.keys, self.values, blocks, self.rotary, query.shape[1])
+                blocks = select(searched, Slab(0, self.length - 1, 1, 1), config, self.summaries, key)[:, :, 0]
+            self.working_set.refresh(self.keys, self.values, blocks, query.shape[1])
         else:
-            place = self.working_set.length if packed else last
-            key, value = (stored.part(last, self.length) for stored in (self.keys, self.values))
-            self.working_set.append(self._turned(key, place), value)
-        place = self.working_set.length - 1 if packed else last
-        return self.working_set.attend(self._turned(query, place), scale)
+            self.working_set.append(self.keys, self.values)
+        return self.working_set.attend(query, scale)
 
     def _decode_with_triton(self, query: Tensor, scale: float, age: int, packed: bool) -> Tensor:
         from hip_attention.triton_decode import DecodeState

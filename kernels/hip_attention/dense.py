@@ -41,10 +41,17 @@ def flash(
 ) -> tuple[Tensor, Tensor]:
     """Attention [B, H, Tq, D], and the logarithms [B, H, Tq] of the sums of exponentials that its weights share.
 
-    key and value [B, H, Tk, D]; `mask` is added to the logits. Part of PyTorch's operators, but not of its interface.
+    key and value [B, H, Tk, D]; `mask` is added to the logits. The operator that does this is part of PyTorch, but not
+    of its interface; where it does not serve, there is no `causal` attention, and logits take memory. No keys at all
+    give zeros and minus infinity.
     """
-    result, sums = getattr(torch.ops.aten, FLASH)(query, key, value, is_causal=causal, attn_mask=mask, scale=scale)
-    return result, sums
+    if has_flash(query, value) and key.shape[2] > 0:  # without keys the operator ends the process
+        result, sums = getattr(torch.ops.aten, FLASH)(query, key, value, is_causal=causal, attn_mask=mask, scale=scale)
+        return result, sums
+    logits = (query @ key.transpose(2, 3)).float() * scale
+    if mask is not None:
+        logits += mask
+    return logits.softmax(-1).to(value.dtype) @ value, logits.logsumexp(-1)
 
 
 def flash_by_group(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -52,6 +59,21 @@ def flash_by_group(query: Tensor, key: Tensor, value: Tensor, scale: float) -> t
     grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
     result, sums = flash(grouped, key, value, scale)
     return result.reshape(query.shape), sums.reshape(query.shape[:3])
+
+
+def flash_by_head(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`flash` for query [B, Hq, 1, D], key and value [B, Hkv, Tk, D], and mask [B, Hkv, 1, Tk].
+
+    The heads of a group read their keys one after the other, from the processor's cache: for few rows the operator
+    takes longer to make one problem of them, and for few key heads it leaves threads idle.
+    """
+    group = query.shape[1] // key.shape[1]
+    rows = query.reshape(-1, group, 1, query.shape[3])
+    keys, values = (x.flatten(0, 1)[:, None].expand(-1, group, -1, -1) for x in (key, value))
+    result, sums = flash(rows, keys, values, scale, None if mask is None else mask.flatten(0, 1)[:, None])
+    return result.reshape(*query.shape[:3], -1), sums.reshape(query.shape[:3])
 
 
 def merge(first: Tensor, first_sum: Tensor, second: Tensor, second_sum: Tensor) -> Tensor:

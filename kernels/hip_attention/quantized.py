@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hip_attention.backend import has_triton
-from hip_attention.buffer import Buffer
+from hip_attention.buffer import Buffer, gather_blocks
 
 FIRST = 128  # tokens that tell what is usual
 LARGEST = 127
@@ -108,16 +108,12 @@ class QuantizedBuffer:
         self._decode(0, length, scratch.data[:, :, :length])
         return scratch.data
 
-    def gather(self, blocks: Tensor, block_k: int, out: Tensor) -> None:
-        """Blocks int64 [B, S, K] of `block_k` tokens, each set from its head, into out [B, S, K * block_k, D]."""
-        codes, scales, spread, centre = self.raw
-        batch, heads, capacity, dim = codes.shape
-        owner = torch.arange(blocks.shape[1], device=codes.device) * heads // blocks.shape[1]
-        first = (torch.arange(batch, device=codes.device)[:, None] * heads + owner) * (capacity // block_k)
-        rows = (first[:, :, None] + blocks).flatten()
-        picked = codes.view(-1, block_k * dim).index_select(0, rows).view(out.shape)
-        picked_scales = scales.view(-1, block_k).index_select(0, rows).view(*out.shape[:3], 1)
-        Codes(picked, picked_scales, spread[:, owner], centre[:, owner]).decode(out)
+    def gather(self, blocks: Tensor, block_k: int) -> Tensor:
+        """Blocks int64 [B, S, K] of `block_k` tokens, each set from its head: [B, S, K * block_k, D]."""
+        codes, scales = (gather_blocks(stored, blocks, block_k) for stored in self.raw[:2])
+        owner = torch.arange(blocks.shape[1], device=codes.device) * self.like.shape[1] // blocks.shape[1]
+        out = self.like.new_empty(codes.shape)
+        return Codes(codes, scales, self._spread[:, owner], self._centre[:, owner]).decode(out)
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on."""

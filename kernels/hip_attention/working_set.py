@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hip_attention.config import HipConfig
+from hip_attention.dense import flash_by_head, merge
 from hip_attention.quantized import Stored
 from hip_attention.rotary import Rotary
+from hip_attention.window import Window
 
 
 class WorkingSet:
@@ -16,83 +18,101 @@ class WorkingSet:
 
     There is one set a key head, which all its query heads see: decode is bound by the memory it reads, and so each of
     them sees what any of them selected for what it would cost to see its own. At `packed` positions, where a selected
-    key's place depends on the others, there is one a query head, and a key stands where it would lie in document order,
-    sink first and the newest last. The window still begins where it began at the refresh, so no recent key is lost. The
-    memory, [B, sets, selected + sink + window + refresh_interval, D] for keys and values each, is laid out once.
+    key's place depends on the others, there is one a query head, and sink and window are a `Window`. The window still
+    begins where it began at the refresh, so no recent key is lost. The memory, [B, sets, selected + sink + window +
+    refresh_interval, D] for keys and values each, or [B, sets, selected + refresh_interval, D], is laid out once.
     """
 
-    def __init__(self, config: HipConfig, packed: bool) -> None:
+    def __init__(self, config: HipConfig, rotary: Rotary | None, packed: bool) -> None:
         self.config = config
+        self.rotary = rotary
         self.packed = packed
+        self._window: Window | None = None
+        self._newest = 0
         self._length = 0
         self._keys = self._values = self._mask = torch.empty(0)
 
-    @property
-    def length(self) -> int:
-        """Number of keys, which at packed positions is one more than that of the newest."""
-        return self._length
-
-    def refresh(self, keys: Stored, values: Stored, blocks: Tensor | None, rotary: Rotary | None, heads: int) -> None:
+    def refresh(self, keys: Stored, values: Stored, blocks: Tensor | None, heads: int) -> None:
         """Gather what the newest cached token attends to, for `heads` query heads.
 
-        `keys` are rotated by `rotary` if given, to true or packed positions; blocks int64 [B, Hq, K] ascending, none
-        in the sink, or None.
+        `keys` are rotated if there is a rotary; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
         """
         config, length = self.config, keys.length
-        self._reserve(keys.like, values.like, heads)
+        if self._keys.dim() == 1:
+            self._reserve(keys, values, heads)
         self._length = 0
+        begin = length - config.visible_keys if self.packed else 0
         if blocks is not None:
-            oldest = length - config.window
-            if not self.packed:
-                of_group = blocks.unflatten(1, (keys.like.shape[1], -1)).flatten(2)
-                blocks = distinct(of_group, -(-oldest // config.block_k))
-            self._length = selected = blocks.shape[2] * config.block_k
-            chosen = self._keys[:, :, :selected]
-            keys.gather(blocks, config.block_k, chosen)
-            values.gather(blocks, config.block_k, self._values[:, :, :selected])
-            if rotary is not None and self.packed:
-                rotary.rotate(chosen, config.sink, out=chosen)
-            elif rotary is not None:
-                rotary.rotate_blocks(chosen, blocks, config.block_k, out=chosen)
-            self._hide(blocks, oldest)
-        for start, stop in ((0, config.sink), (length - config.window, length)):
-            part = keys.part(start, stop)
-            place = self._length if self.packed and start else start
-            self._put(part if rotary is None else rotary.rotate(part, place), values.part(start, stop))
+            self._select(keys, values, blocks, begin + config.sink)
+        if self._window is not None:
+            self._window.move(keys, values, begin)
+        else:
+            self._put(keys, values, 0, config.sink)
+            self._put(keys, values, length - config.window, length - 1)
+        self.append(keys, values)
 
-    def append(self, key: Tensor, value: Tensor) -> None:
-        """Add the newest token's key and value [B, Hkv, 1, D], which all heads of its group see."""
-        self._put(key, value)
+    def append(self, keys: Stored, values: Stored) -> None:
+        """Add the newest cached token."""
+        self._newest = keys.length - 1
+        self._put(keys, values, self._newest, keys.length)
 
     def attend(self, query: Tensor, scale: float) -> Tensor:
-        """query [B, Hq, 1, D]; returns [B, Hq, 1, D]."""
+        """Attention of query [B, Hq, 1, D], the newest token's; returns [B, Hq, 1, D]."""
+        query = self._turned(query, self._newest)
         mask = self._mask[..., : self._length] if self.config.top_k else None
         keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
-        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale, enable_gqa=True)
+        output, sums = flash_by_head(query, keys, values, scale, mask)
+        if self._window is None:
+            return output
+        return merge(output, sums, *flash_by_head(query, self._window.keys, self._window.values, scale))
 
-    def _reserve(self, keys: Tensor, values: Tensor, heads: int) -> None:
-        if self._keys.dim() == 4:
-            return
-        config = self.config
-        sets = heads if self.packed else keys.shape[1]
-        room = heads // sets * config.top_k + config.sink + config.window + config.refresh_interval
-        self._keys = keys.new_empty(keys.shape[0], sets, room, keys.shape[3])
-        self._values = values.new_empty(values.shape[0], sets, room, values.shape[3])
-        self._mask = keys.new_zeros(keys.shape[0], heads, 1, room)
+    def _reserve(self, keys: Stored, values: Stored, heads: int) -> None:
+        config, like = self.config, (keys.like, values.like)
+        sets, shared = keys.like.shape[1], config.sink + config.window
+        if self.packed:
+            assert self.rotary is not None
+            self._window = Window(config, self.rotary, like, keys.length - config.visible_keys)
+            sets, shared = heads, 0
+        room = heads // sets * config.top_k + shared + config.refresh_interval
+        self._keys, self._values = (x.new_empty(x.shape[0], sets, room, x.shape[3]) for x in like)
+        self._mask = keys.like.new_zeros(keys.like.shape[0], sets, 1, room)
 
-    def _put(self, key: Tensor, value: Tensor) -> None:
-        """Store keys and values [B, Hkv, T, D] in every set that sees their head."""
-        stop = self._length + key.shape[2]
-        for target, new in ((self._keys, key), (self._values, value)):
-            target.unflatten(1, (new.shape[1], -1))[:, :, :, self._length : stop] = new[:, :, None]
-        self._length = stop
+    def _put(self, keys: Stored, values: Stored, start: int, stop: int) -> None:
+        """Add cached tokens [start, stop) to every set that sees their head."""
+        end = self._length + stop - start
+        for target, new in (
+            (self._keys, self._turned(keys.part(start, stop), start)),
+            (self._values, values.part(start, stop)),
+        ):
+            target.unflatten(1, (new.shape[1], -1))[:, :, :, self._length : end] = new[:, :, None]
+        self._length = end
 
-    def _hide(self, blocks: Tensor, oldest: int) -> None:
-        """Hide selected keys from position `oldest` on, which the window holds too; show whatever follows."""
-        key = blocks[..., None] * self.config.block_k + torch.arange(self.config.block_k, device=blocks.device)
-        hidden = key.flatten(2)[:, :, None] >= oldest  # [B, sets, 1, selected]
-        mask = self._mask.zero_()[:, :, 0, : self._length].unflatten(1, (blocks.shape[1], -1))
-        mask.masked_fill_(hidden, -math.inf)
+    def _select(self, keys: Stored, values: Stored, blocks: Tensor, start: int) -> None:
+        """Gather `blocks`, at packed positions to where tokens from `start` on stand."""
+        block_k, oldest = self.config.block_k, keys.length - self.config.window
+        if not self.packed:
+            of_group = blocks.unflatten(1, (keys.like.shape[1], -1)).flatten(2)
+            blocks = distinct(of_group, -(-oldest // block_k))
+        self._length = selected = blocks.shape[2] * block_k
+        key, chosen = keys.gather(blocks, block_k), self._keys[:, :, :selected]
+        self._values[:, :, :selected] = values.gather(blocks, block_k)
+        if self.rotary is None:
+            chosen[:] = key
+        elif self.packed:
+            self.rotary.rotate(key, self._place(start), out=chosen)
+        else:
+            self.rotary.rotate_blocks(key, blocks, block_k, out=chosen)
+        # The window holds these, too.
+        token = (blocks[..., None] * block_k + torch.arange(block_k, device=blocks.device)).flatten(2)
+        self._mask.zero_()[:, :, 0, :selected].masked_fill_(token >= oldest, -math.inf)
+
+    def _place(self, token: int) -> int:
+        """Position of a token."""
+        return token if self._window is None else token - self._window.origin
+
+    def _turned(self, x: Tensor, start: int) -> Tensor:
+        """x [B, H, T, D] rotated to the positions of tokens from `start` on."""
+        return x if self.rotary is None else self.rotary.rotate(x, self._place(start))
 
 
 def distinct(blocks: Tensor, filler: int) -> Tensor:

@@ -12,6 +12,7 @@ from hip_attention.rotary import Rotary
 from hip_attention.transformers import HipCache, detach_rotary
 from small_layers import (
     assert_chunks_equal_reference,
+    assert_decode_equals_reference,
     assert_question_equals_reference,
     feed,
     rotate,
@@ -44,22 +45,62 @@ def test_chunks_equal_reference(config: HipConfig, chunk: int, shape: dict) -> N
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_decode_equals_reference_at_every_age_and_across_the_border(config: HipConfig) -> None:
-    query, key, value = tensors(130)
-    cache = LayerCache(config, rotary=Rotary(tables))
-    feed(cache, query, key, value, 0, 62)
-    blocks, age, packed = torch.empty(0), 0, False
-    for now in range(62, 130):
-        out = feed(cache, query, key, value, now, now + 1)
-        row, keys, values = query[:, :, now : now + 1], key[:, :, : now + 1], value[:, :, : now + 1]
-        exact = not reference.is_packed(now, config)
-        if packed == exact or (exact and now < max(config.min_context, config.visible_keys)):
-            packed, age = not exact, 0
-        if age == 0:
-            blocks = reference.select(reference.search_query(row, config, rotate), keys, config.of_decode)
-        expected = reference.attend(row, keys, values, blocks, config, 0.25, age, rotate)
-        torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
-        age = (age + 1) % config.refresh_interval
-    assert packed
+    assert_decode_equals_reference(config, 62, 130)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(SMALL, id="plain"),
+        pytest.param(replace(SMALL, window=75, refresh_interval=4), id="wider-than-the-rest"),
+        pytest.param(replace(SMALL, window=8, refresh_interval=11, sink=0), id="refreshed-late"),
+        pytest.param(replace(SMALL, window=9, refresh_interval=1, top_k=16), id="refreshed-always"),
+        pytest.param(replace(SMALL, window=19, top_k=0, sink=0), id="streaming"),
+        pytest.param(replace(SMALL, block_q=1, block_k=1, top_k=6, window=1, sink=0), id="itself-and-selected"),
+    ],
+)
+@pytest.mark.parametrize(
+    "shape", [dict(heads=3, heads_k=3), dict(batch=2, heads=9, heads_k=3), dict(heads=6, heads_k=1)]
+)
+def test_decode_equals_reference_whatever_is_in_unused_memory(poison: None, config: HipConfig, shape: dict) -> None:
+    """Windows that are no multiple of anything, many times replaced."""
+    assert_decode_equals_reference(config, 131, 175, **shape)
+
+
+@pytest.mark.parametrize("config", [SMALL, replace(SMALL, top_k=0)], ids=["plain", "streaming"])
+def test_decode_equals_reference_where_values_are_less_wide(poison: None, config: HipConfig) -> None:
+    assert_decode_equals_reference(config, 110, 130, dim_v=12)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 5])
+def test_decode_forgets_what_was_truncated(poison: None, steps: int) -> None:
+    query, key, value = tensors(160)
+    cache, fresh = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    for layer in (cache, fresh):
+        feed(layer, query, key, value, 0, 120)
+    for i in range(120, 120 + steps):
+        feed(cache, query, -key, -value, i, i + 1)
+    cache.truncate(120)
+    for i in range(120, 160):
+        assert torch.equal(feed(cache, query, key, value, i, i + 1), feed(fresh, query, key, value, i, i + 1))
+
+
+def test_decode_rotates_each_window_key_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = tensors(160)
+    cache = LayerCache(replace(SMALL, window=40), rotary=Rotary(tables))
+    feed(cache, query, key, value, 0, 120)
+    lengths = []
+    rotated = Rotary.rotate
+
+    def counted(self: Rotary, x: torch.Tensor, start: int, out: torch.Tensor | None = None) -> torch.Tensor:
+        lengths.append(x.shape[2])
+        return rotated(self, x, start, out)
+
+    monkeypatch.setattr(Rotary, "rotate", counted)
+    for i in range(120, 160):
+        feed(cache, query, key, value, i, i + 1)
+    assert lengths.count(SMALL.sink) == lengths.count(SMALL.top_k) == 14, "refreshes"
+    assert lengths.count(39) == 1 and max(lengths) == 39
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -105,13 +105,14 @@ def test_blocks_are_gathered_from_the_head_of_their_set() -> None:
     _, x, _ = tensors(60, batch=2, heads_k=3)
     buffer = stored(x)
     blocks = torch.randint(15, (2, 6, 5), generator=torch.Generator().manual_seed(0))
-    out = torch.full((2, 6, 20, 16), torch.nan)
-    buffer.gather(blocks, 4, out)
-    expected = torch.empty(2, 6, 20, 16)
     plain = Buffer(block=4)
     plain.append(buffer.part(0, 60))
-    plain.gather(blocks, 4, expected)
-    assert out.equal(expected)
+    for b, s, i in ((0, 0, 0), (0, 5, 4), (1, 2, 1)):
+        first = 4 * int(blocks[b, s, i])
+        expected = plain.part(first, first + 4)[b, s // 2]
+        for gathered in (buffer.gather(blocks, 4), plain.gather(blocks, 4)):
+            assert gathered.shape == (2, 6, 20, 16)
+            assert gathered[b, s, 4 * i : 4 * i + 4].equal(expected)
 
 
 def test_state_comes_back_bit_by_bit() -> None:
