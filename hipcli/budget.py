@@ -187,6 +187,7 @@ def memory(
     value_bytes: int,
     available: int | None,
     kv_cache: KvStorage = "full",
+    on_gpu: bool = False,
 ) -> Memory:
     """Estimate for a context of `tokens` tokens, with `value_bytes` bytes for each number that the model computes."""
     full = keys_and_values = tokens * shape.kv_bytes_per_token(value_bytes)
@@ -203,6 +204,8 @@ def memory(
     chunk = min(tokens, _CHUNK_TOKENS)
     workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + decoded
     workspace += _rotated_keys(shape, tokens, config) * value_bytes
+    if not on_gpu:
+        workspace += _working_sets(shape, tokens, config) * value_bytes
     # Files hold two bytes a number, whatever is made of them in memory.
     weights = shape.weight_bytes * value_bytes // 2
     return Memory(weights, keys_and_values, summaries, workspace, available)
@@ -213,6 +216,18 @@ def _rotated_keys(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
     kept = shape.layers if config.backend == "dense" else min(config.dense_layers, shape.layers)
     shared = 0 if config.backend == "dense" else 2  # the rotated keys, and as much again while they are made
     return (kept + shared) * true_positions(config, tokens) * shape.kv_heads * shape.head_dim
+
+
+def _working_sets(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
+    """Most numbers in the keys and values that decode keeps side by side, see `hip_attention.working_set`."""
+    decode = config.of_decode
+    if config.backend == "dense" or tokens <= max(config.min_context, decode.visible_keys):
+        return 0
+    selected = shape.heads * decode.top_k
+    if config.packed_from is None:
+        selected = min(selected, shape.kv_heads * tokens)  # each key head's, by any of its query heads
+    keys = selected + shape.kv_heads * (config.sink + config.window)
+    return 2 * keys * shape.head_dim * max(0, shape.layers - config.full_layers)
 
 
 def available_memory(device: str) -> int | None:

@@ -104,7 +104,8 @@ class LocalRuntime:
 
         device = choose_device(self.settings.device)
         value_bytes = choose_dtype(self.settings.dtype, device).itemsize
-        return budget.memory(self.shape, tokens, hip, value_bytes, budget.available_memory(str(device)), kv_cache)
+        available = budget.available_memory(str(device))
+        return budget.memory(self.shape, tokens, hip, value_bytes, available, kv_cache, on_gpu=self.on_gpu)
 
     def load(self) -> None:
         from hipcli.loading import load_model

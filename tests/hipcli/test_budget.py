@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hip_attention.cache import LayerCache
 from hip_attention.config import HipConfig
+from hip_attention.rotary import Rotary
 from hip_attention.yarn import Yarn
+from small_layers import feed, tables, tensors
 
 from hipcli import budget
 from hipcli.budget import GIB, Budget, DocumentCount, Memory
@@ -85,7 +89,7 @@ def test_memory_exactly_full_fits_and_one_byte_more_does_not() -> None:
 
 def test_memory_of_a_known_model() -> None:
     """Llama-3.1-8B: 128 KiB of keys and values a token in 16 bits, so 16 GiB for 128k tokens."""
-    hip = budget.memory(LLAMA_8B, 131072, HipConfig(dense_layers=3), 2, None)
+    hip = budget.memory(LLAMA_8B, 131072, HipConfig(dense_layers=3), 2, None, on_gpu=True)
     assert hip.keys_and_values == 16 * GIB
     assert hip.summaries == 2 * GIB  # a quarter of the keys
     assert hip.weights == 16 * GIB
@@ -104,8 +108,36 @@ def test_memory_of_a_known_model() -> None:
 )
 def test_keys_at_true_positions_are_copies(config: HipConfig, keys: int) -> None:
     none = HipConfig(packed_from=0, block_q=16, window=16, top_k=0, sink=0, dense_layers=0)
-    ours, others = (budget.memory(LLAMA_8B, 131072, each, 2, None).workspace for each in (config, none))
+    ours, others = (budget.memory(LLAMA_8B, 131072, each, 2, None, on_gpu=True).workspace for each in (config, none))
     assert ours - others == (keys - 2 * 32) * 8 * 128 * 2
+
+
+@pytest.mark.parametrize(
+    ("tokens", "changes"),
+    [
+        (600, {}),
+        (600, {"packed_from": 200, "window": 160}),
+        (600, {"top_k": 0}),
+        (600, {"top_k": 128}),  # more than there are
+        (200, {"top_k": 128}),
+        (600, {"min_context": 600}),
+    ],
+)
+def test_a_processor_decodes_from_what_it_keeps_side_by_side(tokens: int, changes: dict[str, Any]) -> None:
+    config = replace(HipConfig(top_k=32, block_q=16, sink=16, window=32, dense_layers=1, min_context=0), **changes)
+    shape = replace(LLAMA_8B, layers=3, heads=6, kv_heads=2, head_dim=16)
+    cpu, gpu = (budget.memory(shape, tokens, config, 4, None, on_gpu=on_gpu).workspace for on_gpu in (False, True))
+    cache = LayerCache(config, tokens, Rotary(tables))
+    query, key, value = tensors(tokens, heads=6)
+    feed(cache, query, key, value, 0, tokens - 1)
+    feed(cache, query, key, value, tokens - 1, tokens)
+    held = 0
+    if cache.working_set is not None:
+        window = cache.working_set._window
+        kept = [cache.working_set._keys, cache.working_set._values, *([window.keys, window.values] if window else [])]
+        held = sum(x.nbytes for x in kept) * (3 - config.full_layers)
+    assert held * 0.75 <= cpu - gpu <= held
+    assert (held == 0) == (tokens == 200 or "min_context" in changes)
 
 
 @pytest.mark.parametrize(("config", "dense"), [(HipConfig(dense_layers=3), 3), (HipConfig(packed_from=131072), 0)])
