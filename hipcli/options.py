@@ -169,8 +169,8 @@ TopK = Annotated[
         "--top-k",
         min=0,
         metavar="TOKENS",
-        help="Keys every query block selects.",
-        show_default=f"{ATTENTION_DEFAULTS.top_k}; {STRETCHED_TOP_K} at stretched positions",
+        help="Keys every query block selects. Unless said: "
+        f"{ATTENTION_DEFAULTS.top_k}, at stretched positions {STRETCHED_TOP_K}.",
         envvar="HIPCLI_TOP_K",
         rich_help_panel=ATTENTION,
     ),
@@ -181,8 +181,8 @@ RefreshInterval = Annotated[
         "--refresh-interval",
         min=1,
         metavar="TOKENS",
-        help="Answer tokens that share one selection.",
-        show_default=f"{ATTENTION_DEFAULTS.refresh_interval}; {GPU_REFRESH} on a GPU",
+        help=f"Answer tokens that share one selection. Unless said: {ATTENTION_DEFAULTS.refresh_interval}, "
+        f"on a GPU {GPU_REFRESH}.",
         envvar="HIPCLI_REFRESH_INTERVAL",
         rich_help_panel=ATTENTION,
     ),
@@ -193,8 +193,8 @@ Window = Annotated[
         "--window",
         min=1,
         metavar="TOKENS",
-        help="Most recent keys, always seen.",
-        show_default=f"{ATTENTION_DEFAULTS.window}; up to {LONG_WINDOW} past the trained window",
+        help=f"Most recent keys, always seen. Unless said: {ATTENTION_DEFAULTS.window}, past the trained window up to "
+        f"{LONG_WINDOW}.",
         envvar="HIPCLI_WINDOW",
         rich_help_panel=ATTENTION,
     ),

@@ -93,6 +93,6 @@ def test_help_shows_the_defaults(hip: Run, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COLUMNS", "200")
     out = hip("ask", "--help").out
     for field in ("top_k", "window", "refresh_interval"):
-        assert f"[default: ({getattr(HipConfig(), field)};" in out
+        assert f"Unless said: {getattr(HipConfig(), field)}," in out
     assert f"[default: {HipConfig().sink}]" in out
     assert "[default: hip]" in out

@@ -76,8 +76,9 @@ def test_json_is_called_as_its_flag(hip: Run, fake: FakeRuntime, note: Path, con
 
 
 def test_help_shows_what_is_configured(hip: Run, configured: Callable[[str], Path]) -> None:
-    configured("top_k = 4096\n")
-    assert "default: 4096" in hip("ask", "--help").out
+    configured("top_k = 4096\nsink = 128\n")
+    out = hip("ask", "--help").out
+    assert "default: 4096" in out and "default: 128" in out
 
 
 @pytest.mark.parametrize(
