@@ -18,7 +18,7 @@ class Rotary:
     def __init__(self, tables: Tables, capacity: int = 0) -> None:
         self._tables = tables
         self._capacity = capacity
-        self._cosine = self._sine = self._turn = torch.empty(0)
+        self._cosine = self._sine = torch.empty(0)
         self._halves: tuple[Tensor, Tensor] | None = None
 
     def rotate(self, x: Tensor, start: int, out: Tensor | None = None) -> Tensor:
@@ -50,7 +50,7 @@ class Rotary:
     def rotate_columns(self, x: Tensor, places: Tensor) -> None:
         """Rotate x [B, H, T, D] in place to ascending int64 [T]: in less time than `rotate`, rounded differently."""
         self._cover(int(places[-1]) + 1, x)
-        turned = x @ self._turn
+        turned = _turned(x)
         x.mul_(self._cosine[places]).addcmul_(turned, self._sine[places])
 
     def cover(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,8 +62,7 @@ class Rotary:
         return self._halves
 
     def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
-        first, second = x.chunk(2, -1)
-        turned = torch.cat((-second, first), -1).mul_(sine)  # before `out`, which may be x itself, is written
+        turned = _turned(x).mul_(sine)  # before `out`, which may be x itself, is written
         return torch.mul(x, cosine, out=out).add_(turned)
 
     def _cover(self, length: int, like: Tensor) -> None:
@@ -74,9 +73,12 @@ class Rotary:
         cosine, sine = self._tables(torch.arange(length, device=like.device)[None])
         self._cosine, self._sine = (table[0].to(like.dtype).contiguous() for table in (cosine, sine))
         self._halves = None
-        one = torch.eye(like.shape[-1] // 2, dtype=like.dtype, device=like.device)
-        none = torch.zeros_like(one)
-        self._turn = torch.cat((torch.cat((none, one), 1), torch.cat((-one, none), 1)))  # x @ turn = (-x2, x1)
+
+
+def _turned(x: Tensor) -> Tensor:
+    """(-second half, first half) of x [..., D]."""
+    first, second = x.chunk(2, -1)
+    return torch.cat((-second, first), -1)
 
 
 class IdentityRotary(nn.Module):
