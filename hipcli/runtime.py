@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,7 @@ from hipcli.saved import Basis
 from hipcli.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from hipcli.saved import State
@@ -93,18 +95,22 @@ class LocalRuntime:
         self.name = self.source.name
         self.revision = self.source.revision
 
-    @property
-    def on_gpu(self) -> bool:
+    @cached_property
+    def device(self) -> "torch.device":
+        """The device that computes."""
         from hipcli.loading import choose_device
 
-        return choose_device(self.settings.device).type == "cuda"
+        return choose_device(self.settings.device)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
 
     def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
-        from hipcli.loading import choose_device, choose_dtype
+        from hipcli.loading import choose_dtype
 
-        device = choose_device(self.settings.device)
-        value_bytes = choose_dtype(self.settings.dtype, device).itemsize
-        available = budget.available_memory(str(device))
+        value_bytes = choose_dtype(self.settings.dtype, self.device).itemsize
+        available = budget.available_memory(str(self.device))
         return budget.memory(self.shape, tokens, hip, value_bytes, available, kv_cache, on_gpu=self.on_gpu)
 
     def load(self) -> None:
@@ -115,9 +121,9 @@ class LocalRuntime:
                 self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
 
     def basis(self, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Basis:
-        from hipcli.loading import choose_device, choose_dtype
+        from hipcli.loading import choose_dtype
 
-        dtype = choose_dtype(self.settings.dtype, choose_device(self.settings.device))
+        dtype = choose_dtype(self.settings.dtype, self.device)
         revision = self.revision or _fingerprint(self.source.path)
         numbers, factor = str(dtype).removeprefix("torch."), yarn.factor if yarn else 1
         return Basis(self.name, revision, numbers, asdict(hip), factor, kv_cache)
