@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from hip_attention.cache import SparseAttention
 from hip_attention.config import HipConfig
+from hip_attention.graph_decode import GraphDecode
 from hip_attention.transformers import HipCache, detach_rotary
 from hip_attention.yarn import Yarn
 from torch import Tensor
@@ -64,6 +66,7 @@ class Engine:
                 raise
             raise cannot_stretch(str(error)) from error
         self._cache = HipCache(model.config, config, capacity, rotaries, attention, int8)
+        self._graphs = GraphDecode(model, self._cache)
         chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
         self._chunk = max(1, chunk // config.block_q) * config.block_q
         self._stop = _stop_tokens(model, tokenizer)
@@ -113,6 +116,7 @@ class Engine:
                 logits = self._forward(unread[self._length - prefix :])
             yield PrefillProgress(len(unread), len(unread))
             prefilled = time.perf_counter()
+            decode = self._decode if self._cache.steps else self._forward
             text = TextStream(self._tokenizer)
             choose = Chooser(self._sampling, self._model.device)
             finish: FinishReason = "length"
@@ -129,7 +133,7 @@ class Engine:
                     finish = "repetition"
                     break
                 if len(produced) < max_tokens:
-                    logits = self._forward([token])
+                    logits = decode([token])
             if piece := text.flush():
                 yield Token(piece)
             yield Done(finish, len(ids), len(produced), prefilled - begin, time.perf_counter() - prefilled)
@@ -155,6 +159,14 @@ class Engine:
         beyond = count - self._room()
         return 0 if beyond <= 0 else count - ((beyond - 1) % self._chunk + 1)
 
+    def _decode(self, ids: Sequence[int]) -> Tensor:
+        """As `_forward` of one token; what it returns lasts until the next call."""
+        (token,) = ids
+        with self._enough_memory():
+            logits = self._graphs(token)
+        self._length += 1
+        return logits
+
     @torch.inference_mode()
     def _forward(self, ids: Sequence[int], logits: bool = True) -> Tensor:
         """Append tokens to the cache; returns the last one's logits [1, vocabulary] in fp32 (empty if not asked)."""
@@ -166,17 +178,22 @@ class Engine:
             "past_key_values": self._cache,
             "use_cache": True,
         }
-        try:
+        with self._enough_memory():
             if logits:
                 output: Tensor = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
             else:
                 self._model.get_decoder()(**inputs)
                 output = torch.empty(0)
+        self._length += len(ids)
+        return output
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        try:
+            yield
         except (torch.OutOfMemoryError, MemoryError) as error:
             message = f"out of memory after {self._length:,} prompt tokens"
             raise HipError(message, "read fewer pages or choose a smaller --model", ExitCode.DOES_NOT_FIT) from error
-        self._length += len(ids)
-        return output
 
 
 class Chooser:

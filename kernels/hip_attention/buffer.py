@@ -24,6 +24,11 @@ class Buffer:
         return self._data
 
     @property
+    def capacity(self) -> int:
+        """Tokens there is memory for."""
+        return self.data.shape[2]
+
+    @property
     def raw(self) -> Tensor:
         """The whole storage [B, H, capacity, D], as a kernel reads it."""
         return self.data
@@ -32,6 +37,11 @@ class Buffer:
     def tokens(self) -> Tensor:
         """View of the stored tokens [B, H, length, D]."""
         return self.data[:, :, : self.length]
+
+    @property
+    def address(self) -> int:
+        """Where the storage begins in memory; 0 before there is any."""
+        return 0 if self._data is None else self._data.data_ptr()
 
     @property
     def outline(self) -> Tensor:
@@ -53,6 +63,14 @@ class Buffer:
         self.grow(stop, like)
         start, self.length = self.length, stop
         return self.part(start, stop)
+
+    def lengthen(self) -> None:
+        """Count one more token, which `put` then writes."""
+        self.extend(1, self.like)
+
+    def put(self, new: Tensor, position: Tensor) -> None:
+        """Write `new` [B, H, 1, D] to the stored token at `position` int64 [1], which the host need not know."""
+        self.data.index_copy_(2, position, new)
 
     def grow(self, capacity: int, like: Tensor) -> None:
         """Make room for `capacity` tokens shaped and typed as those of `like` [B, H, *, D]."""

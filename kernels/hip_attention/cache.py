@@ -1,8 +1,8 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -12,16 +12,25 @@ from hip_attention.backend import Summaries, make_summaries, uses_triton
 from hip_attention.buffer import Buffer
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
-from hip_attention.geometry import Slab, packed_start, sparse_start, true_positions
+from hip_attention.geometry import (
+    Slab,
+    decoded_packed,
+    decoded_sparsely,
+    packed_start,
+    searchable_blocks,
+    sparse_start,
+    true_positions,
+)
 from hip_attention.quantized import QuantizedBuffer, Stored
 from hip_attention.rotary import Rotary
+from hip_attention.step import Step
 from hip_attention.summaries import KeySummaries
 from hip_attention.torch_attend import Recent, is_split
 from hip_attention.torch_select import select
 from hip_attention.working_set import WorkingSet
 
 if TYPE_CHECKING:
-    from hip_attention.triton_decode import DecodeState
+    from hip_attention.triton_layer import LayerDecode
 
 
 # attention(query [B, Hq, Tq, D], key, value [B, Hkv, Tk, D], config, scale) -> [B, Hq, Tq, D], keys at true positions
@@ -78,8 +87,9 @@ class LayerCache:
         self.values: Stored = store(capacity, config.block_k)
         self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
         self.working_set: WorkingSet | None = None
-        self.decode_state: DecodeState | None = None
         self.question = False  # whether the next rows are a question
+        self.step: Step | None = None  # the newest token where it is counted by `lengthen`
+        self._layer_decode: LayerDecode | None = None
         self._attention = attention
         self._steps = 0  # tokens decoded since the last prefill, rewind or first packed one
         self._packed = False  # where the working set stands
@@ -98,11 +108,47 @@ class LayerCache:
 
     @torch.no_grad()
     def append(self, key: Tensor, value: Tensor) -> None:
-        """Store keys and values [B, Hkv, T, D] of the next T tokens."""
+        """Store keys and values [B, Hkv, T, D] of the next T tokens, or of the newest where there is a `step`."""
+        if self.step is not None:
+            self.keys.put(key, self.step.position)
+            self.values.put(value, self.step.position)
+            return
         if self.length == 0:
             self.summaries = make_summaries(self.config, key.device, self._capacity)
         self.keys.append(key)
         self.values.append(value)
+
+    def lengthen(self) -> bool:
+        """Count the next token, which a `step` decodes. Returns whether it has to select keys anew."""
+        if self.summaries.next_key > self.config.sink:
+            self._summarise_for(self.length)
+        self.keys.lengthen()
+        self.values.lengthen()
+        stage = self.stage
+        return stage == "short" or self._age(stage == "packed") == 0
+
+    @property
+    def stage(self) -> Literal["short", "sparse", "packed"]:
+        """How the newest token attends: to everything, or sparsely at true positions or at packed ones."""
+        if decoded_packed(self.length - 1, self.config):
+            return "packed"
+        return "sparse" if decoded_sparsely(self.length - 1, self._of_decode) else "short"
+
+    @property
+    def memory(self) -> tuple[int, int, int]:
+        """Addresses of what kernels read: keys, values and summaries move when they are given more room."""
+        return self.keys.address, self.values.address, self.summaries.address
+
+    @property
+    def steps(self) -> bool:
+        """Whether a `step` can decode the next token: with Triton, and by what the device knows."""
+        config = self._of_decode
+        searches = config.backend != "dense" and config.top_k > 0
+        dense = replace(config, backend="auto") if config.backend == "dense" else config
+        return (
+            self._attention is None and self.length > 0 and uses_triton(dense, self.keys.like.device)
+            and not (searches and config.reads_keys)
+        )  # fmt: skip
 
     def state(self, start: int, stop: int) -> dict[str, Tensor]:
         """What is stored of tokens [start, stop), as named views of it; most are [B, Hkv, stop - start, *]."""
@@ -136,6 +182,8 @@ class LayerCache:
         search exhaustively; `sliding_window` attends to exactly that many last keys.
         """
         length_q = query.shape[2]
+        if self.step is not None:
+            return self._take_step(query, scale, self.step, dense, sliding_window)
         if sliding_window is not None:
             return self._sliding(query, scale, sliding_window)
         start = packed_start(length_q, self.length, self.config)
@@ -209,15 +257,11 @@ class LayerCache:
             self._summarise()
 
     def _decode(self, query: Tensor, scale: float, packed: bool) -> Tensor:
-        if packed != self._packed:
-            self._packed = packed
-            self.working_set, self._steps = None, 0
-        age = self._steps % self.config.refresh_interval
-        self._steps += 1
+        age = self._age(packed)
         if age == 0:
-            self._summarise()
+            self._summarise_for(self.length - 1)
         if uses_triton(self.config, query.device):
-            return self._decode_with_triton(query, scale, age, packed)
+            return self._decode_with_triton(query, scale, Step.of(self.length, age == 0, query.device), packed)
         if self.working_set is None:
             self.working_set = WorkingSet(self._of_decode, self.rotary, packed)
         if age == 0:
@@ -233,25 +277,45 @@ class LayerCache:
             self.working_set.append(self.keys, self.values)
         return self.working_set.attend(query, scale)
 
-    def _decode_with_triton(self, query: Tensor, scale: float, age: int, packed: bool) -> Tensor:
-        from hip_attention.triton_decode import DecodeState
+    def _age(self, packed: bool) -> int:
+        """Count a decoded token; returns how many were decoded with the selection it shall use."""
+        if packed != self._packed:
+            self._packed = packed
+            self.working_set, self._steps = None, 0
+        age = self._steps % self.config.refresh_interval
+        self._steps += 1
+        return age
 
-        config = self._of_decode
-        batch, heads = query.shape[:2]
-        heads_k, dim_v = self.values.like.shape[1], self.values.like.shape[3]
-        if self.decode_state is None:
-            self.decode_state = DecodeState(config, batch, heads, heads_k, dim_v, query.device)
-        state = self.decode_state
-        state.length.fill_(self.length)
-        if age == 0:
-            by_key = config.top_k and config.reads_keys
-            state.refresh(self._search_query(query), self.summaries, self._search_keys() if by_key else None)
-        positions = config.packed_length if packed else self.length
-        tables = None if self.rotary is None else self.rotary.cover(positions, query)
-        output = torch.empty(batch, heads, 1, dim_v, dtype=query.dtype, device=query.device)
-        place = config.visible_keys - 1 + age if packed else self.length - 1
-        state.attend(self._turned(query, place), self.keys.raw, self.values.raw, scale, output, tables, packed)
-        return output
+    def _take_step(self, query: Tensor, scale: float, step: Step, dense: bool, sliding_window: int | None) -> Tensor:
+        """Attention of the newest token's query [B, Hq, 1, D], as `attend` computes it, without waiting for the device.
+
+        What it computes depends on `stage`, not on the length of the text.
+        """
+        stage = self.stage
+        if sliding_window is not None or stage == "short" or (dense and stage == "sparse"):
+            return self._with_triton().recent(query, self.keys, self.values, step, scale, sliding_window)
+        if step.refresh:
+            self._summarise_for(self.length - 1)
+        return self._decode_with_triton(query, scale, step, packed=stage == "packed")
+
+    def _decode_with_triton(self, query: Tensor, scale: float, step: Step, packed: bool) -> Tensor:
+        return self._with_triton().sparse(
+            query, self.keys, self.values, step, scale, self.summaries, self._search_keys, packed
+        )
+
+    def _with_triton(self) -> "LayerDecode":
+        from hip_attention.triton_layer import LayerDecode
+
+        if self._layer_decode is None:
+            self._layer_decode = LayerDecode(self._of_decode, self.rotary)
+        return self._layer_decode
+
+    def _summarise_for(self, position: int) -> None:
+        """Bring the key summaries up to date if the token at `position` has key blocks to search that they lack."""
+        config = self.config
+        blocks = searchable_blocks(position, config.sink, config.window, config.block_k)
+        if self.summaries.next_key < config.sink + blocks * config.block_k:
+            self._summarise()
 
     def _summarise(self) -> None:
         """Bring the key summaries up to date with every complete block."""

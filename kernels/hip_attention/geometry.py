@@ -61,6 +61,16 @@ def packed_start(length_q: int, length_k: int, config: HipConfig) -> int:
     return _first_row(length_q, length_k, config.block_q, max(config.packed_from, config.visible_keys))
 
 
+def decoded_sparsely(position: int, config: HipConfig) -> bool:
+    """Whether a row that is alone in its query block has more to search than it may select: see `sparse_start`."""
+    return position >= max(config.min_context, config.visible_keys)
+
+
+def decoded_packed(position: int, config: HipConfig) -> bool:
+    """Whether a row that is alone in its query block sees packed positions: see `packed_start`."""
+    return config.packed_from is not None and position >= max(config.packed_from, config.visible_keys)
+
+
 def true_positions(config: HipConfig, capacity: int) -> int:
     """How many of `capacity` keys are ever rotated to their true positions for rows of full attention."""
     if config.packed_from is None:

@@ -74,9 +74,19 @@ class QuantizedBuffer:
         return self._codes.length
 
     @property
+    def capacity(self) -> int:
+        """Tokens there is memory for."""
+        return self._codes.capacity
+
+    @property
     def raw(self) -> Codes:
         """The whole storage: codes int8 [B, H, capacity, D], scales bfloat16 [B, H, capacity, 1]."""
         return Codes(self._codes.data, self._scales.data, self._spread, self._centre)
+
+    @property
+    def address(self) -> int:
+        """Where the codes begin in memory; the scales move with them."""
+        return self._codes.address
 
     @property
     def like(self) -> Tensor:
@@ -97,6 +107,19 @@ class QuantizedBuffer:
         codes = self._codes.extend(count, like.to(torch.int8))
         scales = self._scales.extend(count, like[..., :1].to(torch.bfloat16))
         Codes(codes, scales, self._spread, self._centre).encode(new)
+
+    def lengthen(self) -> None:
+        """Count one more token, which `put` then writes."""
+        self._codes.lengthen()
+        self._scales.lengthen()
+
+    def put(self, new: Tensor, position: Tensor) -> None:
+        """Write `new` [B, H, 1, D] to the stored token at `position` int64 [1], which the host need not know."""
+        stores = self._codes, self._scales
+        codes, scales = (store.like.new_empty(*new.shape[:3], store.like.shape[3]) for store in stores)
+        Codes(codes, scales, self._spread, self._centre).encode(new)
+        for store, row in zip(stores, (codes, scales), strict=True):
+            store.put(row, position)
 
     def part(self, start: int, stop: int) -> Tensor:
         """Tokens [start, stop), [B, H, stop - start, D]."""

@@ -25,6 +25,11 @@ class KeySummaries:
         """Position of the first key that no leaf covers yet."""
         return self.sink + (self.means[0].length if self.means else 0) * self.block_k
 
+    @property
+    def address(self) -> int:
+        """Where the leaves' means begin in memory; 0 before there are any."""
+        return self.means[0].address if self.means else 0
+
     def extend(self, keys: Tensor) -> None:
         """Add keys [B, Hkv, T, D] from position `next_key` on; an incomplete last block is left for the next call."""
         blocks = keys.shape[2] // self.block_k

@@ -24,6 +24,7 @@ from hip_attention.cache import LayerCache, SparseAttention, make_layers
 from hip_attention.config import HipConfig
 from hip_attention.dense import dense_attention
 from hip_attention.rotary import IdentityRotary, Rotary
+from hip_attention.step import Step
 from hip_attention.yarn import Yarn
 
 NAME = "hip"
@@ -107,6 +108,36 @@ class HipCache(Cache):  # type: ignore[misc]
         finally:
             for layer in self.layers:
                 layer.cache.question = False
+
+    @property
+    def states(self) -> list[LayerCache]:
+        """What the layers keep."""
+        return [layer.cache for layer in self.layers]
+
+    @property
+    def steps(self) -> bool:
+        """Whether `stepping` can decode the next token."""
+        return all(state.steps for state in self.states)
+
+    @property
+    def memory(self) -> list[int]:
+        """Where kernels read what is cached: addresses, which change when it is moved to where there is more room."""
+        return [address for state in self.states for address in state.memory]
+
+    def lengthen(self) -> bool:
+        """Count the next token in every layer, for `stepping`; returns whether it has to select keys anew."""
+        return [state.lengthen() for state in self.states][-1]
+
+    @contextmanager
+    def stepping(self, step: Step) -> Iterator[None]:
+        """While the context is open, what is read is the token of `step`, which `LayerCache.lengthen` has counted."""
+        for state in self.states:
+            state.step = step
+        try:
+            yield
+        finally:
+            for state in self.states:
+                state.step = None
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on, in every layer."""

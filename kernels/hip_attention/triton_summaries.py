@@ -32,6 +32,11 @@ class TreeSummaries:
         """Position of the first key that no leaf covers yet."""
         return self.sink + self.leaves * self.block_k
 
+    @property
+    def address(self) -> int:
+        """Where the tree begins in memory."""
+        return self.nodes.address
+
     def extend(self, keys: Tensor) -> None:
         """Add keys [B, Hkv, T, D] from position `next_key` on; an incomplete last block is left for the next call."""
         batch, heads, length, dim = keys.shape

@@ -1,0 +1,146 @@
+"""Tokens decoded by steps, which know no lengths, against decode that does (see tests/triton_device.py)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import small_config
+import torch
+from small_engine import DOCUMENT, QUESTION, Bytes, random_llama
+from torch import Tensor
+from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
+
+pytest.importorskip("triton")
+
+from hip_attention.cache import LayerCache
+from hip_attention.config import HipConfig
+from hip_attention.geometry import decoded_packed, decoded_sparsely, packed_start, sparse_start
+from hip_attention.rotary import Rotary
+from hip_attention.step import Step
+
+from hipcli.engine import Engine, TextStream
+
+pytestmark = NEEDS_DEVICE
+
+SMALL = replace(small_config.SMALL, backend="triton")
+READ, ALL = 101, 118
+
+
+def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
+    frequencies = 1000.0 ** -(torch.arange(0, 16, 2, device=positions.device) / 16)
+    angles = (positions[..., None] * frequencies).repeat(1, 1, 2)
+    return angles.cos(), angles.sin()
+
+
+def decoded(cache: LayerCache, rows: list[Tensor], steps: bool, options: dict[str, Any]) -> Iterator[Tensor]:
+    """What tokens attend to after READ others, one after the other; those are read first where there are none yet."""
+    if cache.length == 0:
+        query, key, value = (x[:, :, :READ] for x in rows)
+        cache.append(key, value)
+        cache.attend(query, 0.25, **options)
+    step = Step.of(0, True, torch.device(DEVICE))
+    for now in range(READ, ALL):
+        query, key, value = (x[:, :, now : now + 1] for x in rows)
+        if steps:
+            step.set(now + 1, cache.lengthen())
+            cache.step = step
+        cache.append(key, value)
+        yield cache.attend(query, 0.25, **options)
+        cache.step = None
+
+
+@pytest.mark.parametrize(
+    "changes,options",
+    [
+        pytest.param({}, {}, id="sparse"),
+        pytest.param({"refresh_interval": 1}, {}, id="always-anew"),
+        pytest.param({"top_k": 0}, {}, id="streaming"),
+        pytest.param({"selector": "summary-exact"}, {}, id="exact-leaves"),
+        pytest.param({}, {"dense": True}, id="dense"),
+        pytest.param({}, {"sliding_window": 37}, id="sliding"),
+        pytest.param({"min_context": 110}, {}, id="sparse-later"),
+        pytest.param({"packed_from": 60}, {}, id="packed"),
+        pytest.param({"packed_from": 107}, {}, id="packed-later"),
+        pytest.param({"packed_from": 107}, {"dense": True}, id="dense-then-packed"),
+    ],
+)
+@pytest.mark.parametrize("int8", [False, True], ids=["full", "int8"])
+@pytest.mark.parametrize("rotary", [False, True], ids=["plain", "rotary"])
+def test_steps_attend_as_decode_does(changes: dict, options: dict, int8: bool, rotary: bool) -> None:
+    if "packed_from" in changes and not rotary:
+        pytest.skip("packed positions need keys before rotation")
+    generator = torch.Generator().manual_seed(5)
+    rows = [torch.randn(1, heads, ALL, 16, generator=generator).to(DEVICE) for heads in (6, 2, 2)]
+    by_step, by_length = (
+        LayerCache(replace(SMALL, **changes), rotary=Rotary(tables) if rotary else None, int8=int8) for _ in range(2)
+    )
+    for _ in range(2):
+        found = [decoded(cache, rows, cache is by_step, options) for cache in (by_step, by_length)]
+        for row, expected in zip(*found, strict=True):
+            torch.testing.assert_close(row, expected, atol=2e-6, rtol=1e-5)
+        for cache in (by_step, by_length):
+            cache.truncate(READ)
+
+
+@pytest.mark.parametrize("packed_from", [None, 0, 60, 107])
+@pytest.mark.parametrize("min_context", [0, 100])
+def test_stages_are_where_rows_change(packed_from: int | None, min_context: int) -> None:
+    config = replace(SMALL, packed_from=packed_from, min_context=min_context)
+    for position in range(140):
+        assert decoded_sparsely(position, config) == (sparse_start(1, position + 1, config) == 0)
+        assert decoded_packed(position, config) == (packed_start(1, position + 1, config) == 0)
+
+
+@pytest.mark.parametrize("selector,backend,served", [
+    ("summary-exact", "triton", True), ("summary", "triton", True), ("representative", "triton", False),
+    ("exhaustive", "torch", False), ("summary", "torch", False),
+])  # fmt: skip
+def test_only_what_the_device_can_do_alone_is_served(selector: Any, backend: Any, served: bool) -> None:
+    cache = LayerCache(replace(SMALL, selector=selector, backend=backend))
+    assert not cache.steps
+    cache.append(*torch.randn(2, 1, 2, 30, 16, device=DEVICE))
+    assert cache.steps == served
+
+
+def answer(config: HipConfig, question: list[int], count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, list]:
+    """An engine and the tokens of the second of two equal answers."""
+    made = Engine(random_llama().to(DEVICE), Bytes(), config, capacity=400)
+    made._chunk = 64
+    list(made.read(DOCUMENT))
+    tokens: list[int] = []
+    push = TextStream.push
+    monkeypatch.setattr(TextStream, "push", lambda self, token: tokens.append(token) or push(self, token))
+    for _ in range(2):
+        list(made.answer(question, count))
+    monkeypatch.undo()
+    assert tokens[:count] == tokens[count:]
+    return made, tokens[count:]
+
+
+CONFIG = replace(small_config.SPARSE, question="sparse", backend="triton")
+
+
+@pytest.mark.parametrize("changes", [{}, {"packed_from": 200}, {"packed_from": 310}, {"refresh_interval": 1}])
+def test_an_answer_decoded_by_steps_is_the_same(changes: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, **changes)
+    made, tokens = answer(config, QUESTION, 16, monkeypatch)
+    monkeypatch.setattr(LayerCache, "steps", False)
+    assert answer(config, QUESTION, 16, monkeypatch)[1] == tokens
+    assert len(set(tokens)) > 3
+    assert bool(made._graphs._graphs) != INTERPRETED
+
+
+@pytest.mark.skipif(INTERPRETED, reason="needs a GPU")
+def test_a_model_that_waits_for_the_device_decodes_without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, expected = answer(CONFIG, QUESTION, 16, monkeypatch)
+    forward = LayerCache.attend
+
+    def waiting(self: LayerCache, query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        assert bool(query.isfinite().all())
+        return forward(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(LayerCache, "attend", waiting)
+    made, tokens = answer(CONFIG, QUESTION, 16, pytest.MonkeyPatch())
+    assert tokens == expected
+    assert not made._graphs._graphs
