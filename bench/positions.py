@@ -19,7 +19,7 @@ from unittest.mock import patch
 import torch
 from common import RESULTS, load, machine, save, tokens
 from hip_attention import HipConfig
-from hip_attention.transformers import HipCache, attach_rotary, detach_rotary
+from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
 from hip_attention.yarn import Yarn
 from perplexity import losses
 
@@ -34,7 +34,7 @@ def sparse(
     model, ids: list[int], start: int, config: HipConfig, factor: int, int8: bool, yarn: Yarn | None
 ) -> torch.Tensor:
     """HiP attention whose first, else dense, layers select `factor` times as many keys past the window."""
-    rotaries = detach_rotary(model, len(ids), config.packed_from, yarn)
+    rotaries = prepare_rotary(model, config, len(ids), yarn, int8)
     cache = HipCache(model.config, config, len(ids), rotaries, int8=int8)
     for layer in cache.layers[: config.dense_layers]:
         layer.config = replace(config, top_k=config.top_k * factor)

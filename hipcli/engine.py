@@ -9,7 +9,7 @@ import torch
 from hip_attention.cache import SparseAttention
 from hip_attention.config import HipConfig
 from hip_attention.graph_decode import GraphDecode
-from hip_attention.transformers import HipCache, detach_rotary
+from hip_attention.transformers import HipCache, prepare_rotary
 from hip_attention.yarn import Yarn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,8 +39,8 @@ class Engine:
 
     `capacity` is the number of tokens the longest prompt and its answer will take; memory is reserved for it.
     `attention` replaces sparse attention, for evaluation; `yarn` stretches the model's positions; `int8` keeps keys and
-    values as integers. The model is changed to hand out keys before rotation and works with this engine alone from then
-    on. Raises HipError for positions that cannot be stretched, and with exit code 3 for what runs out of memory.
+    values as integers. The model is prepared for this engine and works with it alone from then on. Raises HipError for
+    positions that cannot be stretched, and with exit code 3 for what runs out of memory.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Engine:
         self._sampling = sampling
         self._config = config
         try:
-            rotaries = detach_rotary(model, capacity, config.packed_from, yarn)
+            rotaries = prepare_rotary(model, config, capacity, yarn, int8)
         except ValueError as error:
             if yarn is None:
                 raise

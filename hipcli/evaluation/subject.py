@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from hip_attention.cache import SparseAttention
 from hip_attention.config import HipConfig
-from hip_attention.transformers import HipCache, attach_rotary, detach_rotary
+from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
 from hip_attention.yarn import Yarn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -100,7 +100,7 @@ class Subject:
     def reading(self, spec: Spec, capacity: int, attention: SparseAttention | None = None) -> "Reading":
         """An empty context of our own, with `attention` in place of the spec's; valid within `lending()`."""
         config = spec.config
-        rotaries = detach_rotary(self.model, capacity, config.packed_from, self._yarn(spec))
+        rotaries = prepare_rotary(self.model, config, capacity, self._yarn(spec), spec.int8)
         cache = HipCache(self.model.config, config, capacity, rotaries, attention or spec.attention(), spec.int8)
         return Reading(self.model, cache, config)
 

@@ -82,16 +82,12 @@ def _turned(x: Tensor) -> Tensor:
 
 
 class IdentityRotary(nn.Module):
-    """Stands in for a model's rotary module and rotates nothing: cosine 1, sine 0.
+    """Stands in for a model's rotary module and rotates nothing: cosine 1, sine 0."""
 
-    `rope_type` is what the original says of itself before its frequencies are frozen.
-    """
-
-    def __init__(self, original: nn.Module, dim: int, rope_type: object) -> None:
+    def __init__(self, original: nn.Module, dim: int) -> None:
         super().__init__()
         self.original = original
         self.dim = dim
-        self.rope_type = rope_type
 
     def forward(self, x: Tensor, position_ids: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         shape = (*position_ids.shape, self.dim)

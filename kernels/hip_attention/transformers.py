@@ -238,6 +238,24 @@ def count_calls() -> Iterator[SimpleNamespace]:
         AttentionInterface.register(NAME, hip_attention_forward)
 
 
+def prepare_rotary(
+    model: PreTrainedModel, config: HipConfig, capacity: int, yarn: Yarn | None = None, int8: bool = False
+) -> list[Rotary] | None:
+    """Make the model ready for HipCache(model.config, config, capacity, rotaries, int8=int8); returns those `rotaries`.
+
+    Where keys will stand at packed positions, or are rounded, which suits them before rotation, as `detach_rotary`
+    says. Otherwise the model rotates by itself, as far as `yarn` stretches it, alike in every chunk of `capacity`
+    tokens, and there are none. Either holds until the model is prepared again. Raises ValueError for positions that
+    `yarn` cannot stretch.
+    """
+    if config.packed_from is not None or int8:
+        return detach_rotary(model, capacity, config.packed_from, yarn)
+    original = _stretch(model, yarn)
+    if original is not None:
+        _freeze(original, capacity)
+    return None
+
+
 @torch.no_grad()
 def detach_rotary(
     model: PreTrainedModel, capacity: int, packed_from: int | None = None, yarn: Yarn | None = None
@@ -251,16 +269,10 @@ def detach_rotary(
     half-split kind of the whole head, which a forward of 64 tokens with both tells. Raises ValueError for positions
     that `yarn` cannot stretch.
     """
-    attach_rotary(model)
+    original = _stretch(model, yarn)
     decoder = model.get_decoder()
-    if yarn is not None:
-        stretched = yarn.rotary(model)
-        stretched.unstretched = decoder.rotary_emb
-        decoder.rotary_emb = stretched
-    original = getattr(decoder, "rotary_emb", None)
     if original is None:
         return None
-    rope_type = getattr(original, "rope_type", None)
     config = model.config.get_text_config(decoder=True)
     layer_types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
     per_type = "layer_type" in inspect.signature(original.forward).parameters
@@ -276,7 +288,7 @@ def detach_rotary(
     tables = original(like, torch.zeros(1, 1, dtype=torch.long, device=model.device), *([layer_types[0]] * per_type))
     ids = torch.randint(config.vocab_size, (1, 64), generator=torch.Generator().manual_seed(0)).to(model.device)
     expected = model(ids, past_key_values=HipCache(config, HipConfig()), logits_to_keep=1).logits.float()
-    decoder.rotary_emb = IdentityRotary(original, tables[0].shape[-1], rope_type)
+    decoder.rotary_emb = IdentityRotary(original, tables[0].shape[-1])
     try:
         found = model(
             ids, past_key_values=HipCache(config, HipConfig(), rotaries=rotaries), logits_to_keep=1
@@ -291,15 +303,27 @@ def detach_rotary(
 
 
 def attach_rotary(model: PreTrainedModel) -> None:
-    """Undo `detach_rotary`: the model rotates by itself again, and as it was trained to."""
+    """Undo `prepare_rotary`: the model rotates by itself again, and as it was trained to."""
     decoder = model.get_decoder()
     rotary = getattr(decoder, "rotary_emb", None)
     if isinstance(rotary, IdentityRotary):
-        if rotary.rope_type is not None:
-            rotary.original.rope_type = rotary.rope_type  # type: ignore[assignment]
         rotary = rotary.original
     if rotary is not None:
+        if hasattr(rotary, "unfrozen"):
+            rotary.rope_type = rotary.unfrozen
         decoder.rotary_emb = getattr(rotary, "unstretched", rotary)
+
+
+def _stretch(model: PreTrainedModel, yarn: Yarn | None) -> nn.Module | None:
+    """The rotary module of the model, which rotates by itself, stretched by `yarn`; None where it has none."""
+    attach_rotary(model)
+    decoder = model.get_decoder()
+    if yarn is not None:
+        stretched = yarn.rotary(model)
+        stretched.unstretched = decoder.rotary_emb
+        decoder.rotary_emb = stretched
+    rotary: nn.Module | None = getattr(decoder, "rotary_emb", None)
+    return rotary
 
 
 def _freeze(rotary: nn.Module, length: int) -> None:
@@ -307,7 +331,7 @@ def _freeze(rotary: nn.Module, length: int) -> None:
     rope_type = getattr(rotary, "rope_type", None)
     if isinstance(rope_type, str) and ("dynamic" in rope_type or rope_type == "longrope"):
         rotary(torch.empty(0), torch.tensor([[max(0, length - 1)]]))
-        rotary.rope_type = "default"  # type: ignore[assignment]
+        rotary.unfrozen, rotary.rope_type = rope_type, "default"  # type: ignore[assignment]
 
 
 AttentionInterface.register(NAME, hip_attention_forward)

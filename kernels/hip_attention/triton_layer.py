@@ -11,7 +11,7 @@ from hip_attention.config import HipConfig
 from hip_attention.quantized import Stored
 from hip_attention.rotary import Rotary
 from hip_attention.step import Step
-from hip_attention.triton_decode import DecodeState
+from hip_attention.triton_decode import DecodeState, rotate_row
 
 
 class LayerDecode:
@@ -49,11 +49,14 @@ class LayerDecode:
         state.length = step.length
         if step.refresh:
             by_key = bool(config.top_k) and config.reads_keys
-            state.refresh(self._searched(query, keys, step), summaries, search_keys() if by_key else None)
-        if packed:
-            position = (state.length - state.refreshed).long() + (config.visible_keys - 1)
-            return self._attend(state, query, position, config.packed_length, keys, values, scale, packed)
-        return self._attend(state, query, step.position, keys.capacity, keys, values, scale, packed)
+            searched = self._searched(query, state.length, keys.capacity)
+            state.refresh(searched, summaries, search_keys() if by_key else None)
+        if not packed:
+            return self._attend(state, query, keys, values, scale)
+        tables = self._tables(query, config.packed_length)
+        if tables is not None:
+            query = rotate_row(query, tables, config.visible_keys - 1, state.length, state.refreshed)
+        return _attend(state, query, keys, values, scale, tables, packed=True)
 
     def recent(
         self, query: Tensor, keys: Stored, values: Stored, step: Step, scale: float, window: int | None = None
@@ -67,34 +70,42 @@ class LayerDecode:
             self._recent = _state(config, query, values)
         state = self._recent
         state.length = state.refreshed = step.length
-        return self._attend(state, query, step.position, keys.capacity, keys, values, scale, packed=False)
+        return self._attend(state, query, keys, values, scale)
 
-    def _attend(
-        self,
-        state: DecodeState,
-        query: Tensor,
-        position: Tensor,
-        positions: int,
-        keys: Stored,
-        values: Stored,
-        scale: float,
-        packed: bool,
-    ) -> Tensor:
-        tables = None
-        if self._rotary is not None:
-            tables = self._rotary.cover(positions, query)
-            query = self._rotary.rotate_at(query, position, positions)
-        output = torch.empty(*query.shape[:3], values.like.shape[3], dtype=query.dtype, device=query.device)
-        state.attend(query, keys.raw, values.raw, scale, output, tables, packed)
-        return output
+    def _attend(self, state: DecodeState, query: Tensor, keys: Stored, values: Stored, scale: float) -> Tensor:
+        """Attention at true positions."""
+        tables = self._tables(query, keys.capacity)
+        if tables is not None:
+            query = rotate_row(query, tables, -1, state.length)
+        return _attend(state, query, keys, values, scale, tables, packed=False)
 
-    def _searched(self, query: Tensor, keys: Stored, step: Step) -> Tensor:
+    def _searched(self, query: Tensor, length: Tensor, capacity: int) -> Tensor:
         """Query [B, Hq, 1, D] as the search compares it with keys."""
-        if self._rotary is None:
+        by_content = self._config.packed_from is not None
+        tables = self._tables(query, self._config.packed_length if by_content else capacity)
+        if tables is None:
             return query
-        if self._config.packed_from is not None:
-            return self._rotary.rotate_to(query, self._config.search_distance)
-        return self._rotary.rotate_at(query, step.position, keys.capacity)
+        if by_content:
+            return rotate_row(query, tables, self._config.search_distance, length, length)
+        return rotate_row(query, tables, -1, length)
+
+    def _tables(self, query: Tensor, positions: int) -> tuple[Tensor, Tensor] | None:
+        """Cosine and sine of `positions` positions and more, if keys are cached before rotation."""
+        return None if self._rotary is None else self._rotary.cover(positions, query)
+
+
+def _attend(
+    state: DecodeState,
+    query: Tensor,
+    keys: Stored,
+    values: Stored,
+    scale: float,
+    tables: tuple[Tensor, Tensor] | None,
+    packed: bool,
+) -> Tensor:
+    output = torch.empty(*query.shape[:3], values.like.shape[3], dtype=query.dtype, device=query.device)
+    state.attend(query, keys.raw, values.raw, scale, output, tables, packed)
+    return output
 
 
 def _state(config: HipConfig, query: Tensor, values: Stored) -> DecodeState:
