@@ -203,7 +203,8 @@ def memory(
     summaries = full // 2 * 4 // config.block_k if searched else 0
     chunk = min(tokens, _CHUNK_TOKENS)
     workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + decoded
-    workspace += _rotated_keys(shape, tokens, config) * value_bytes
+    if config.packed_from is not None or kv_cache == "int8":  # then keys are kept before rotation
+        workspace += _rotated_keys(shape, tokens, config) * value_bytes
     if not on_gpu:
         workspace += _working_sets(shape, tokens, config) * value_bytes
     # Files hold two bytes a number, whatever is made of them in memory.

@@ -30,7 +30,7 @@ HEADER = "session.json"
 TOKENS = "tokens.bin"
 
 # Raise it when keys and values would come out differently for the same tokens and settings.
-_VERSION = 3
+_VERSION = 4
 _NAME = re.compile(r"\w[\w-]*(\.[\w-]+)*")
 _LONGEST_NAME = 60
 _SEGMENT_BYTES = 2**28  # bounds what saving takes in memory

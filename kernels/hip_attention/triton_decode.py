@@ -70,7 +70,7 @@ class DecodeState:
         with torch.cuda.device_of(self.blocks):
             _share[(heads, batch)](
                 self.blocks, self._shared,
-                GROUP=self._group, SELECTED=selected, SLOTS=triton.next_power_of_2(selected), num_warps=4,
+                GROUP=self._group, SELECTED=selected, SLOTS=triton.next_power_of_2(selected), num_warps=8,
             )  # fmt: skip
 
     def attend(
@@ -222,8 +222,8 @@ def _share(chosen, shared, GROUP: tl.constexpr, SELECTED: tl.constexpr, SLOTS: t
     block = tl.load(chosen + own + slot, mask=slot < SELECTED, other=-1)
     earlier = head % GROUP * SELECTED
     repeated = tl.zeros([SLOTS], tl.int32)
-    for start in range(0, earlier, 32):
-        i = start + tl.arange(0, 32)
+    for start in range(0, earlier, 64):
+        i = start + tl.arange(0, 64)
         other = tl.load(chosen + own - earlier + i, mask=i < earlier, other=-1)
         repeated |= tl.max((block[:, None] == other[None, :]).to(tl.int32), 1)
     tl.store(shared + own + slot, tl.where(repeated > 0, -1, block), mask=slot < SELECTED)

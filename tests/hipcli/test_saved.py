@@ -98,7 +98,7 @@ def test_nobody_else_can_read_it() -> None:
 def test_header_tells_what_is_there() -> None:
     saved_session(128)
     header = json.loads((folder_of("book") / "session.json").read_text())
-    assert (header["version"], header["tokens"], header["saved"], header["complete"]) == (3, 300, 128, False)
+    assert (header["version"], header["tokens"], header["saved"], header["complete"]) == (4, 300, 128, False)
     assert header["basis"]["attention"]["top_k"] == 1024
     assert (folder_of("book") / "tokens.bin").read_bytes()[4:8] == (1001).to_bytes(4, "little")
 
