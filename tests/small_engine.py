@@ -20,8 +20,8 @@ class Bytes:
         return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
 
 
-def random_llama() -> PreTrainedModel:
-    """The same model every time, with hip attention."""
+def random_llama(head_dim: int = 8) -> PreTrainedModel:
+    """The same model every time, with hip attention; on a GPU heads have at least 16 dimensions."""
     config = LlamaConfig(
         vocab_size=260,
         hidden_size=32,
@@ -29,6 +29,7 @@ def random_llama() -> PreTrainedModel:
         num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=head_dim,
         eos_token_id=None,
         bos_token_id=None,
     )

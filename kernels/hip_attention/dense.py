@@ -86,8 +86,8 @@ def merge(first: Tensor, first_sum: Tensor, second: Tensor, second_sum: Tensor) 
 
 def _single(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """One query row: the heads of a KV group become rows, which reads every key once and not once a head."""
-    grouped = query.view(query.shape[0], key.shape[1], -1, query.shape[-1])
-    return F.scaled_dot_product_attention(grouped, key, value, scale=scale).view(*query.shape[:3], value.shape[-1])
+    grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[-1])
+    return F.scaled_dot_product_attention(grouped, key, value, scale=scale).reshape(*query.shape[:3], -1)
 
 
 def _masked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

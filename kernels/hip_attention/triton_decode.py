@@ -15,12 +15,13 @@ from hip_attention.backend import Summaries
 from hip_attention.config import HipConfig
 from hip_attention.quantized import Codes
 from hip_attention.triton_common import precision, searchable, spread_factor
-from hip_attention.triton_ranking import keep_best, pack
+from hip_attention.triton_ranking import in_order
 from hip_attention.triton_representative import search_one
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
 CHUNK = 64  # keys a program attends to
-COUNTED_SLOTS = 128  # the search ranks larger budgets by sorting
+SCORED = 128  # nodes the search scores at a time
+COMPARED = 64  # scores it compares every score with at a time
 MERGED = 4096  # numbers a program merges: 32 registers of each of its threads
 
 
@@ -44,6 +45,8 @@ class DecodeState:
         self.blocks = torch.zeros(batch, heads, config.selected_blocks, dtype=torch.int32, device=device)
         self._group = heads // heads_k
         self._shared = torch.empty_like(self.blocks)
+        children = 2 * triton.next_power_of_2(max(1, config.selected_blocks))
+        self._orders = torch.zeros(batch, heads, max(SCORED, children), dtype=torch.int32, device=device)
         rows = batch * heads * self._splits(self._group)
         self._totals = torch.empty(rows, dim_v, dtype=torch.float32, device=device)
         self._norms = torch.empty(rows, 2, dtype=torch.float32, device=device)
@@ -56,7 +59,7 @@ class DecodeState:
         with torch.cuda.device_of(query):
             if self.config.selector == "summary":
                 assert isinstance(summaries, TreeSummaries)
-                descend(query, summaries.nodes.data, self.length, self.config, self.blocks)
+                descend(query, summaries.nodes.data, self.length, self.config, self.blocks, self._orders)
             else:
                 assert key is not None
                 search_one(query, key, self.length, self.config, self.blocks)
@@ -144,15 +147,18 @@ def rotate_row(
     return output
 
 
-def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chosen: Tensor) -> None:
-    """Select key blocks for query [B, Hq, 1, D], the last of `length` int32 [1] keys, into int32 [B, Hq, K]."""
+def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chosen: Tensor, orders: Tensor) -> None:
+    """Select key blocks for query [B, Hq, 1, D], the last of `length` int32 [1] keys, into int32 [B, Hq, K].
+
+    `orders` int32 [B, Hq, >= SCORED and twice the next power of two of K] is memory to work in.
+    """
     batch, heads, _, dim = query.shape
-    slots = triton.next_power_of_2(config.selected_blocks)
-    _descend[(1, heads, batch)](
-        query, tree, chosen, length, *query.stride()[:2], *tree.stride()[:2],
-        GROUP=heads // tree.shape[1], BUDGET=config.selected_blocks, SLOTS=slots, SORTED=slots > COUNTED_SLOTS,
-        BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
-        num_warps=16,
+    children = orders.shape[2]
+    _descend[(heads, batch)](
+        query, tree, chosen, orders, length, *query.stride()[:2], *tree.stride()[:2],
+        GROUP=heads // tree.shape[1], BUDGET=config.selected_blocks, CHILDREN=children, SCORED=SCORED,
+        COMPARED=min(COMPARED, children), BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window, SIZE=dim,
+        WIDTH=triton.next_power_of_2(dim), num_warps=16,
     )  # fmt: skip
 
 
@@ -179,38 +185,67 @@ def _rotate_row(
 
 
 @triton.jit
+def _child(chosen, entry, level, count, BUDGET: tl.constexpr):
+    """Children of the kept nodes, of which entry i of the next level is one, and which of them exist."""
+    parent = tl.load(chosen + entry // 2, mask=entry // 2 < BUDGET, other=-1)
+    child = 2 * parent + entry % 2
+    return child, (parent >= 0) & ((child << level) < count)
+
+
+@triton.jit
 def _descend(
-    query, tree, chosen, length_k, sqb, sqh, stb, sth,
-    GROUP: tl.constexpr, BUDGET: tl.constexpr, SLOTS: tl.constexpr, SORTED: tl.constexpr,
+    query, tree, chosen, orders, length_k, sqb, sqh, stb, sth,
+    GROUP: tl.constexpr, BUDGET: tl.constexpr, CHILDREN: tl.constexpr, SCORED: tl.constexpr, COMPARED: tl.constexpr,
     BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """The whole search of one decoded token, one program a head; its number of keys is read from the device."""
-    head, batch = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
+    """The whole search of one decoded token, one program a head; its number of keys is read from the device.
+
+    Kept nodes are in `chosen`, and what their children are ranked by in `orders`: more would not fit the registers.
+    """
+    head, batch = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    pair = batch * tl.num_programs(0) + head
     dim = tl.arange(0, WIDTH)
     inside = dim < SIZE
     last = tl.load(length_k) - 1
     q = tl.load(query + batch * sqb + head * sqh + dim, mask=inside, other=0.0).to(tl.float32)
     tree += batch * stb + head // GROUP * sth
+    chosen += pair * BUDGET
+    orders += pair * CHILDREN
     count = searchable(last, SINK, WINDOW, BLOCK_K)
     level = 0
     while (BUDGET << level) < count:
         level += 1
-    slot = tl.arange(0, SLOTS)
-    node = tl.where((slot < BUDGET) & ((slot << level) < count), slot, -1)
+    entry = tl.arange(0, CHILDREN)
+    tl.store(chosen + entry, tl.where((entry << level) < count, entry, -1), mask=entry < BUDGET)
     while level > 0:
         level -= 1
-        child = tl.reshape(tl.join(2 * node, 2 * node + 1), [2 * SLOTS])
-        valid = (child >= 0) & ((child << level) < count)
-        whole = valid & (((child + 1) << level) <= count)
-        at = tree + (tree_row(child, level).to(tl.int64) * (2 * SIZE))[:, None] + dim[None, :]
-        mean = tl.load(at, mask=whole[:, None] & inside[None, :], other=0.0).to(tl.float32)
-        variance = tl.load(at + SIZE, mask=whole[:, None] & inside[None, :], other=0.0).to(tl.float32)
-        score = tl.sum(mean * q[None, :], 1)
-        score += spread_factor(tl.log2(BLOCK_K * 1.0) + level) * tl.sqrt(tl.sum(variance * (q * q)[None, :], 1))
-        place = keep_best(tl.where(whole, score, float("inf")), valid, BUDGET, SLOTS, SORTED)
-        node = pack(child, place, SLOTS)
-    pair = batch * tl.num_programs(1) + head
-    tl.store(chosen + pair * BUDGET + slot, node + SINK // BLOCK_K, mask=slot < BUDGET)
+        tl.debug_barrier()
+        for start in range(0, CHILDREN, SCORED):
+            some = start + tl.arange(0, SCORED)
+            child, valid = _child(chosen, some, level, count, BUDGET)
+            whole = valid & (((child + 1) << level) <= count)
+            at = tree + (tree_row(child, level).to(tl.int64) * (2 * SIZE))[:, None] + dim[None, :]
+            mean = tl.load(at, mask=whole[:, None] & inside[None, :], other=0.0).to(tl.float32)
+            variance = tl.load(at + SIZE, mask=whole[:, None] & inside[None, :], other=0.0).to(tl.float32)
+            score = tl.sum(mean * q[None, :], 1)
+            score += spread_factor(tl.log2(BLOCK_K * 1.0) + level) * tl.sqrt(tl.sum(variance * (q * q)[None, :], 1))
+            tl.store(orders + some, in_order(tl.where(whole, score, float("inf")), valid, some, CHILDREN // 2))
+        tl.debug_barrier()
+        order = tl.load(orders + entry)
+        better = tl.zeros([CHILDREN], tl.int32)
+        for start in range(0, CHILDREN, COMPARED):
+            other = tl.load(orders + start + tl.arange(0, COMPARED))
+            better += tl.sum((other[None, :] > order[:, None]).to(tl.int32), 1)
+        child, valid = _child(chosen, entry, level, count, BUDGET)
+        keep = (valid & (better < BUDGET)).to(tl.int32)
+        kept = tl.sum(keep, 0)
+        tl.debug_barrier()
+        tl.store(chosen + tl.cumsum(keep, 0) - 1, child, mask=keep > 0)
+        tl.store(chosen + entry, -1, mask=(entry >= kept) & (entry < BUDGET))
+    tl.debug_barrier()
+    node = tl.load(chosen + entry, mask=entry < BUDGET)
+    tl.debug_barrier()
+    tl.store(chosen + entry, node + SINK // BLOCK_K, mask=entry < BUDGET)
 
 
 @triton.jit

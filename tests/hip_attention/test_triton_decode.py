@@ -42,7 +42,7 @@ def feed(cache, query, key, value, start, stop):
 
 @pytest.mark.parametrize("selector", ["summary", "representative"])
 @pytest.mark.parametrize("blocks", [50, 100, 150])
-def test_many_blocks_are_found_by_counting_and_by_sorting(selector: str, blocks: int) -> None:
+def test_many_blocks_are_found(selector: str, blocks: int) -> None:
     query, key, _ = tensors(1400, heads=2, heads_k=1)
     config = replace(SMALL, selector=selector, top_k=4 * blocks)
     summaries = TreeSummaries(config.sink, config.block_k)
