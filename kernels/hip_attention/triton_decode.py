@@ -15,13 +15,12 @@ from hip_attention.backend import Summaries
 from hip_attention.config import HipConfig
 from hip_attention.quantized import Codes
 from hip_attention.triton_common import precision, searchable, spread_factor
-from hip_attention.triton_ranking import in_order
+from hip_attention.triton_ranking import keep_best_of_rows
 from hip_attention.triton_representative import search_one
 from hip_attention.triton_summaries import TreeSummaries, tree_row
 
 CHUNK = 64  # keys a program attends to
 SCORED = 128  # nodes the search scores at a time
-COMPARED = 64  # scores it compares every score with at a time
 MERGED = 4096  # numbers a program merges: 32 registers of each of its threads
 
 
@@ -46,7 +45,7 @@ class DecodeState:
         self._group = heads // heads_k
         self._shared = torch.empty_like(self.blocks)
         children = 2 * triton.next_power_of_2(max(1, config.selected_blocks))
-        self._orders = torch.zeros(batch, heads, max(SCORED, children), dtype=torch.int32, device=device)
+        self._scores = torch.empty(batch, heads, max(SCORED, children), dtype=torch.float32, device=device)
         rows = batch * heads * self._splits(self._group)
         self._totals = torch.empty(rows, dim_v, dtype=torch.float32, device=device)
         self._norms = torch.empty(rows, 2, dtype=torch.float32, device=device)
@@ -59,7 +58,7 @@ class DecodeState:
         with torch.cuda.device_of(query):
             if self.config.selector == "summary":
                 assert isinstance(summaries, TreeSummaries)
-                descend(query, summaries.nodes.data, self.length, self.config, self.blocks, self._orders)
+                descend(query, summaries.nodes.data, self.length, self.config, self.blocks, self._scores)
             else:
                 assert key is not None
                 search_one(query, key, self.length, self.config, self.blocks)
@@ -73,7 +72,7 @@ class DecodeState:
         with torch.cuda.device_of(self.blocks):
             _share[(heads, batch)](
                 self.blocks, self._shared,
-                GROUP=self._group, SELECTED=selected, SLOTS=triton.next_power_of_2(selected), num_warps=8,
+                GROUP=self._group, SELECTED=selected, SLOTS=triton.next_power_of_2(selected), num_warps=4,
             )  # fmt: skip
 
     def attend(
@@ -147,18 +146,18 @@ def rotate_row(
     return output
 
 
-def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chosen: Tensor, orders: Tensor) -> None:
+def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chosen: Tensor, scores: Tensor) -> None:
     """Select key blocks for query [B, Hq, 1, D], the last of `length` int32 [1] keys, into int32 [B, Hq, K].
 
-    `orders` int32 [B, Hq, >= SCORED and twice the next power of two of K] is memory to work in.
+    `scores` float32 [B, Hq, >= SCORED and twice the next power of two of K] is memory to work in.
     """
     batch, heads, _, dim = query.shape
-    children = orders.shape[2]
+    children = scores.shape[2]
     _descend[(heads, batch)](
-        query, tree, chosen, orders, length, *query.stride()[:2], *tree.stride()[:2],
+        query, tree, chosen, scores, length, *query.stride()[:2], *tree.stride()[:2],
         GROUP=heads // tree.shape[1], BUDGET=config.selected_blocks, CHILDREN=children, SCORED=SCORED,
-        COMPARED=min(COMPARED, children), BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window, SIZE=dim,
-        WIDTH=triton.next_power_of_2(dim), num_warps=16,
+        BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
+        num_warps=16,
     )  # fmt: skip
 
 
@@ -194,13 +193,13 @@ def _child(chosen, entry, level, count, BUDGET: tl.constexpr):
 
 @triton.jit
 def _descend(
-    query, tree, chosen, orders, length_k, sqb, sqh, stb, sth,
-    GROUP: tl.constexpr, BUDGET: tl.constexpr, CHILDREN: tl.constexpr, SCORED: tl.constexpr, COMPARED: tl.constexpr,
+    query, tree, chosen, scores, length_k, sqb, sqh, stb, sth,
+    GROUP: tl.constexpr, BUDGET: tl.constexpr, CHILDREN: tl.constexpr, SCORED: tl.constexpr,
     BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """The whole search of one decoded token, one program a head; its number of keys is read from the device.
 
-    Kept nodes are in `chosen`, and what their children are ranked by in `orders`: more would not fit the registers.
+    Kept nodes lie in `chosen` and their children's scores in `scores`: registers do not hold all that is compared.
     """
     head, batch = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     pair = batch * tl.num_programs(0) + head
@@ -210,7 +209,7 @@ def _descend(
     q = tl.load(query + batch * sqb + head * sqh + dim, mask=inside, other=0.0).to(tl.float32)
     tree += batch * stb + head // GROUP * sth
     chosen += pair * BUDGET
-    orders += pair * CHILDREN
+    scores += pair * CHILDREN
     count = searchable(last, SINK, WINDOW, BLOCK_K)
     level = 0
     while (BUDGET << level) < count:
@@ -229,18 +228,14 @@ def _descend(
             variance = tl.load(at + SIZE, mask=whole[:, None] & inside[None, :], other=0.0).to(tl.float32)
             score = tl.sum(mean * q[None, :], 1)
             score += spread_factor(tl.log2(BLOCK_K * 1.0) + level) * tl.sqrt(tl.sum(variance * (q * q)[None, :], 1))
-            tl.store(orders + some, in_order(tl.where(whole, score, float("inf")), valid, some, CHILDREN // 2))
+            tl.store(scores + some, tl.where(whole, score, float("inf")))
         tl.debug_barrier()
-        order = tl.load(orders + entry)
-        better = tl.zeros([CHILDREN], tl.int32)
-        for start in range(0, CHILDREN, COMPARED):
-            other = tl.load(orders + start + tl.arange(0, COMPARED))
-            better += tl.sum((other[None, :] > order[:, None]).to(tl.int32), 1)
         child, valid = _child(chosen, entry, level, count, BUDGET)
-        keep = (valid & (better < BUDGET)).to(tl.int32)
-        kept = tl.sum(keep, 0)
+        score = tl.load(scores + entry)
+        place = tl.reshape(keep_best_of_rows(score[None, :], valid[None, :], BUDGET, CHILDREN // 2), [CHILDREN])
+        kept = tl.max(place, 0) + 1
         tl.debug_barrier()
-        tl.store(chosen + tl.cumsum(keep, 0) - 1, child, mask=keep > 0)
+        tl.store(chosen + place, child, mask=place >= 0)
         tl.store(chosen + entry, -1, mask=(entry >= kept) & (entry < BUDGET))
     tl.debug_barrier()
     node = tl.load(chosen + entry, mask=entry < BUDGET)
@@ -250,17 +245,24 @@ def _descend(
 
 @triton.jit
 def _share(chosen, shared, GROUP: tl.constexpr, SELECTED: tl.constexpr, SLOTS: tl.constexpr):
-    """Copy what a head selected, with -1 for each block that an earlier head of its group selected too."""
+    """Copy what a head selected, with -1 for each block that an earlier head of its group selected too.
+
+    Lists ascend: a block is looked for in the earlier ones by halving.
+    """
     head, batch = tl.program_id(0), tl.program_id(1)
     own = (batch * tl.num_programs(0) + head) * SELECTED
     slot = tl.arange(0, SLOTS)
     block = tl.load(chosen + own + slot, mask=slot < SELECTED, other=-1)
-    earlier = head % GROUP * SELECTED
     repeated = tl.zeros([SLOTS], tl.int32)
-    for start in range(0, earlier, 64):
-        i = start + tl.arange(0, 64)
-        other = tl.load(chosen + own - earlier + i, mask=i < earlier, other=-1)
-        repeated |= tl.max((block[:, None] == other[None, :]).to(tl.int32), 1)
+    for earlier in range(1, head % GROUP + 1):
+        other = chosen + own - earlier * SELECTED
+        place = tl.zeros([SLOTS], tl.int32)
+        step = SLOTS // 2
+        while step > 0:
+            ahead = tl.load(other + place + step, mask=place + step < SELECTED, other=2147483647)
+            place += tl.where(ahead <= block, step, 0)
+            step //= 2
+        repeated |= (tl.load(other + place) == block).to(tl.int32)
     tl.store(shared + own + slot, tl.where(repeated > 0, -1, block), mask=slot < SELECTED)
 
 

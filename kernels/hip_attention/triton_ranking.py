@@ -11,7 +11,7 @@ import triton.language as tl
 
 
 @triton.jit
-def in_order(score, valid, slot, SLOTS: tl.constexpr):
+def _order(score, valid, slot, SLOTS: tl.constexpr):
     """Integers in the order of the scores, the smallest where a score is not valid, and no two alike."""
     bits = score.to(tl.int32, bitcast=True)
     order = bits ^ ((bits >> 31) & 0x7FFFFFFF)
@@ -26,7 +26,7 @@ def keep_best(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr, SORTED: t
     They are found by sorting or by counting how many are better, which is faster where slots are few for the threads.
     """
     slot = tl.arange(0, 2 * SLOTS)
-    order = in_order(score, valid, slot, SLOTS)
+    order = _order(score, valid, slot, SLOTS)
     if SORTED:
         best = tl.sort(order, descending=True)
         keep = order >= tl.min(tl.where(slot < BUDGET, best, 2147483647), 0)
@@ -42,7 +42,7 @@ def keep_best_of_rows(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr):
 
     The threshold is found bit by bit.
     """
-    order = in_order(score, valid, tl.arange(0, 2 * SLOTS)[None, :], SLOTS)
+    order = _order(score, valid, tl.arange(0, 2 * SLOTS)[None, :], SLOTS)
     threshold = tl.where(tl.sum((order >= 0).to(tl.int32), 1) >= BUDGET, 0, -2147483648)
     for i in tl.static_range(31):
         higher = threshold + (1 << (30 - i))

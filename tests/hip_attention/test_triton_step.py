@@ -108,7 +108,9 @@ COUNT = 5 if INTERPRETED else 16
 
 def answer(config: HipConfig) -> tuple[Engine, list[int]]:
     """An engine and the tokens of the second of two equal answers."""
-    made = Engine(random_llama(head_dim=16).to(DEVICE), Bytes(), config, Sampling(temperature=5.0, seed=1), capacity=400)
+    made = Engine(
+        random_llama(head_dim=16).to(DEVICE), Bytes(), config, Sampling(temperature=5.0, seed=1), capacity=400
+    )
     made._chunk = 64
     list(made.read(DOCUMENT[:96] if INTERPRETED else DOCUMENT))
     tokens: list[int] = []
