@@ -9,6 +9,8 @@ from torch.nn.attention.bias import causal_lower_right
 
 ROWS = 512
 TILE = 2048
+# What a row of several adds to a problem, in the time of a problem of one row; measured with 2 threads, 3 to 8 rows.
+ROW_FLOAT32, ROW_16_BITS = 0.45, 0.85
 FLASH = "_scaled_dot_product_flash_attention_for_cpu"
 
 
@@ -56,26 +58,43 @@ def flash(
     return logits.softmax(-1).to(value.dtype) @ value, logits.logsumexp(-1)
 
 
-def flash_by_group(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """`flash` for key and value [B, Hkv, Tk, D]: the heads of a group, which share them, are rows of one problem."""
+def flash_by_group(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`flash` for key and value [B, Hkv, Tk, D]: the heads of a group, which share them, are rows of one problem.
+
+    `mask` [B, Hkv, 1, Tk] is shared by them, too.
+    """
     grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
-    result, sums = flash(grouped, key, value, scale)
-    return result.reshape(query.shape), sums.reshape(query.shape[:3])
+    result, sums = flash(grouped, key, value, scale, mask)
+    return result.reshape(*query.shape[:3], -1), sums.reshape(query.shape[:3])
 
 
-def flash_by_head(
+def flash_row(
     query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """`flash` for query [B, Hq, 1, D], key and value [B, Hkv, Tk, D], and mask [B, Hkv, 1, Tk].
 
-    The heads of a group read their keys one after the other, from the processor's cache: for few rows the operator
-    takes longer to make one problem of them, and for few key heads it leaves threads idle.
+    The heads of a group are rows of one problem, or where that takes longer read their keys one after the other, from
+    the processor's cache.
     """
+    if _shares_problems(query, key):
+        return flash_by_group(query, key, value, scale, mask)
     group = query.shape[1] // key.shape[1]
     rows = query.reshape(-1, group, 1, query.shape[3])
     keys, values = (x.flatten(0, 1)[:, None].expand(-1, group, -1, -1) for x in (key, value))
     result, sums = flash(rows, keys, values, scale, None if mask is None else mask.flatten(0, 1)[:, None])
     return result.reshape(*query.shape[:3], -1), sums.reshape(query.shape[:3])
+
+
+def _shares_problems(query: Tensor, key: Tensor) -> bool:
+    """Whether one row attends sooner with a problem a key head than with one a query head, which keeps threads busier.
+
+    The operator gives every thread whole problems.
+    """
+    heads, heads_k, threads = query.shape[1], key.shape[1], torch.get_num_threads()
+    row = ROW_FLOAT32 if query.dtype is torch.float32 else ROW_16_BITS
+    return -(-heads_k // threads) * (heads // heads_k) * row < -(-heads // threads)
 
 
 def merge(first: Tensor, first_sum: Tensor, second: Tensor, second_sum: Tensor) -> Tensor:

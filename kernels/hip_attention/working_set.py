@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hip_attention.config import HipConfig
-from hip_attention.dense import flash_by_head, merge
+from hip_attention.dense import flash_row, merge
 from hip_attention.quantized import Stored
 from hip_attention.rotary import Rotary
 from hip_attention.window import Window
@@ -61,10 +61,10 @@ class WorkingSet:
         query = self._turned(query, self._newest)
         mask = self._mask[..., : self._length] if self.config.top_k else None
         keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
-        output, sums = flash_by_head(query, keys, values, scale, mask)
+        output, sums = flash_row(query, keys, values, scale, mask)
         if self._window is None:
             return output
-        return merge(output, sums, *flash_by_head(query, self._window.keys, self._window.values, scale))
+        return merge(output, sums, *flash_row(query, self._window.keys, self._window.values, scale))
 
     def _reserve(self, keys: Stored, values: Stored, heads: int) -> None:
         config, like = self.config, (keys.like, values.like)

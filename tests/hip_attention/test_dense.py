@@ -48,8 +48,33 @@ def test_heads_of_a_group_share_their_keys(way: str, group: int) -> None:
     repeated = (x.repeat_interleave(group, 1) for x in (key, value))
     wanted = expected(query, *repeated, torch.zeros(40, 40))
     torch.testing.assert_close(dense.flash_by_group(query, key, value, 0.25)[0], wanted, atol=2e-6, rtol=1e-5)
-    last, _ = dense.flash_by_head(query[:, :, -1:], key, value, 0.25)
-    torch.testing.assert_close(last, wanted[:, :, -1:], atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("heads", "heads_k"), [(6, 2), (4, 4), (5, 1)])
+def test_a_row_sees_the_keys_of_its_group(
+    way: str, heads: int, heads_k: int, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "_shares_problems", lambda query, key: shared)
+    query, key, value = tensors(41, batch=2, heads=heads, heads_k=heads_k)
+    repeated = [x.repeat_interleave(heads // heads_k, 1) for x in (key, value)]
+    hidden = torch.rand(2, heads_k, 1, 41, generator=torch.Generator().manual_seed(0)) < 0.3
+    for mask in (None, torch.zeros(hidden.shape).masked_fill_(hidden, -math.inf)):
+        found, sums = dense.flash_row(query[:, :, -1:], key, value, 0.25, mask)
+        added = torch.zeros(1) if mask is None else mask.repeat_interleave(heads // heads_k, 1)
+        wanted = expected(query[:, :, -1:], *repeated, added)
+        torch.testing.assert_close(found, wanted, atol=2e-6, rtol=1e-5)
+        logits = query[:, :, -1:] @ repeated[0].transpose(2, 3) * 0.25 + added
+        torch.testing.assert_close(sums, logits.logsumexp(-1), atol=2e-6, rtol=1e-5)
+
+
+def test_heads_share_a_problem_where_threads_stay_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    query, key, _ = tensors(9, heads=9, heads_k=3)
+    assert dense._shares_problems(query, key)
+    assert not dense._shares_problems(query.bfloat16(), key.bfloat16()), "threads would wait"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert not dense._shares_problems(query, key), "most of them would wait"
 
 
 def test_the_formula_is_not_causal(monkeypatch: pytest.MonkeyPatch) -> None:
