@@ -71,25 +71,23 @@ def _search_summary(
     budget = config.selected_blocks
     level = max(0, math.ceil(math.log2(largest / config.kept_nodes)) - 1)
     query = scored.reshape(-1, rows, dim)  # [N, r, D]
-    squared = query.square()
+    moments = _moments(query)
     nodes = torch.arange(-(-largest >> level), device=query.device).expand(query.shape[0], -1)
     while True:
-        mean, variance = summaries.means[level], summaries.variances[level]
+        stored = summaries.levels[level]
         spread = math.sqrt(2 * math.log(max(config.block_k << level, 2)))
         if level == 0 and config.exact_leaves:
             assert key is not None
             scores = _leaf_scores(query, nodes, count, key, config)
         elif nodes.stride(0) == 0:
-            present = min(nodes.shape[1], mean.length)
+            present = min(nodes.shape[1], stored.length)
             scores = query.new_full(nodes.shape, math.inf)
             if present:
-                heads_k = mean.data.shape[1]
-                grouped = scored.reshape(batch, heads_k, -1, dim)  # [B, Hkv, g * n * r, D]
-                logits = grouped @ mean.data[:, :, :present].transpose(2, 3)
-                logits += (grouped.square() @ variance.data[:, :, :present].transpose(2, 3)).sqrt_().mul_(spread)
-                scores[:, :present] = logits.view(-1, rows, present).amax(1)
+                shared = moments.reshape(batch, stored.data.shape[1], -1, 2 * dim)  # [B, Hkv, g * n * 2r, 2D]
+                products = shared @ stored.data[:, :, :present].transpose(2, 3)
+                scores[:, :present] = _expected_largest(products.view(-1, 2 * rows, present), spread)
         else:
-            scores = _node_scores(query, squared, nodes, mean, variance, spread)
+            scores = _node_scores(moments, nodes, stored, spread)
         begin = nodes << level
         scores.masked_fill_(begin + (1 << level) > count, math.inf)
         scores.masked_fill_(begin >= count, -math.inf)
@@ -108,18 +106,27 @@ def _first_rows(pairs: int, stored: Tensor, per_head: int) -> Tensor:
     return (torch.arange(pairs, device=stored.device) * heads // pairs * per_head)[:, None]
 
 
-def _node_scores(
-    query: Tensor, squared: Tensor, nodes: Tensor, mean: Buffer, variance: Buffer, spread: float
-) -> Tensor:
-    """Score nodes [N, M] for query and squared [N, r, D]: each pair gathers the statistics of its own nodes."""
-    capacity, dim = mean.data.shape[2:]
-    row = _first_rows(nodes.shape[0], mean.data, capacity) + nodes.clamp(max=mean.length - 1)
-    means, variances = (
-        buffer.data.view(-1, dim).index_select(0, row.flatten()).view(*nodes.shape, dim) for buffer in (mean, variance)
-    )
-    logits = query @ means.transpose(1, 2)
-    logits += (squared @ variances.transpose(1, 2)).sqrt_().mul_(spread)
-    return logits.amax(1)
+def _moments(query: Tensor) -> Tensor:
+    """Rows [N, 2r, 2D] whose products with [mean | variance] are those of query [N, r, D] and of its square with each.
+
+    One product and one gather: half of it is zeros, but most of its time goes to fetching nodes.
+    """
+    nothing = torch.zeros_like(query)
+    return torch.cat((torch.cat((query, nothing), 2), torch.cat((nothing, query.square()), 2)), 1)
+
+
+def _expected_largest(products: Tensor, spread: float) -> Tensor:
+    """Score [N, M] of nodes whose products [N, 2r, M] with `_moments` are given; overwrites some of them."""
+    logits, variances = products.chunk(2, 1)
+    return torch.add(logits, variances.sqrt_(), alpha=spread).amax(1)
+
+
+def _node_scores(moments: Tensor, nodes: Tensor, stored: Buffer, spread: float) -> Tensor:
+    """Score nodes [N, M] for moments [N, 2r, 2D]: each pair gathers the statistics of its own nodes."""
+    capacity, width = stored.data.shape[2:]
+    row = _first_rows(nodes.shape[0], stored.data, capacity) + nodes.clamp(max=stored.length - 1)
+    gathered = stored.data.view(-1, width).index_select(0, row.flatten()).view(*nodes.shape, width)
+    return _expected_largest(moments @ gathered.transpose(1, 2), spread)
 
 
 def _leaf_scores(query: Tensor, nodes: Tensor, count: Tensor, key: Tensor, config: HipConfig) -> Tensor:

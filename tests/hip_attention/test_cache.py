@@ -113,15 +113,15 @@ def test_summaries_arriving_in_pieces_equal_those_at_once() -> None:
     whole.extend(key[:, :, 8:])
     for stop in (9, 50, 51, 130, 203):
         pieces.extend(key[:, :, pieces.next_key : stop])
-    assert len(whole.means) == len(pieces.means) == 6
+    assert len(whole.levels) == len(pieces.levels) == 6
     for level in range(6):
         span = 4 << level
         for stored in (whole, pieces):
-            keys = key[:, :, 8 : 8 + stored.means[level].length * span].unflatten(2, (-1, span))
-            torch.testing.assert_close(stored.means[level].tokens, keys.mean(3))
-            torch.testing.assert_close(stored.variances[level].tokens, keys.var(3, unbiased=False))
+            keys = key[:, :, 8 : 8 + stored.levels[level].length * span].unflatten(2, (-1, span))
+            expected = torch.cat((keys.mean(3), keys.var(3, unbiased=False)), -1)
+            torch.testing.assert_close(stored.levels[level].tokens, expected)
     whole.truncate(100)
-    assert [level.length for level in whole.means] == [23, 11, 5, 2, 1, 0]
+    assert [level.length for level in whole.levels] == [23, 11, 5, 2, 1, 0]
 
 
 def test_buffer_grows_keeps_its_tokens_and_pads_with_zeros() -> None:
