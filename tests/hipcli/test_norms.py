@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hipcli.allocator import keep_freed_memory
-from hipcli.norms import FusedRMSNorm, fuse_norms
+from hipcli.norms import FEW, FusedRMSNorm, fuse_norms
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "data/tiny_models.py"))
 
@@ -23,6 +23,21 @@ def test_logits_stay(family: str, norms: int) -> None:
         after = model(ids).logits
     assert sum(isinstance(module, FusedRMSNorm) for module in model.modules()) == norms
     torch.testing.assert_close(after, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, 3, FEW // 37 + 1])
+def test_few_numbers_and_many_are_divided_by_their_root_mean_square(rows: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(*shape, 37, generator=generator).to(dtype) for shape in ((1, rows), ()))
+    x[0, 0] += 100  # far from a mean of 0
+    x[0, -1] *= 1e-3  # where eps counts
+    wide = x.double()
+    expected = wide / (wide.square().mean(-1, keepdim=True) + 1e-5).sqrt() * weight.double()
+    found = FusedRMSNorm(torch.nn.Parameter(weight), 1e-5)(x)
+    assert found.dtype is dtype and found.shape == x.shape
+    rounding = torch.finfo(dtype).eps
+    torch.testing.assert_close(found.double(), expected, rtol=4 * rounding, atol=rounding)
 
 
 def test_a_norm_that_computes_something_else_is_kept() -> None:
