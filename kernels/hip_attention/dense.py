@@ -92,7 +92,7 @@ def _shares_problems(query: Tensor, key: Tensor) -> bool:
 
     The operator gives every thread whole problems.
     """
-    heads, heads_k, threads = query.shape[1], key.shape[1], torch.get_num_threads()
+    heads, heads_k, threads = query.shape[:2].numel(), key.shape[:2].numel(), torch.get_num_threads()
     row = ROW_FLOAT32 if query.dtype is torch.float32 else ROW_16_BITS
     return -(-heads_k // threads) * (heads // heads_k) * row < -(-heads // threads)
 
