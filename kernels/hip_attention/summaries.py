@@ -29,8 +29,8 @@ class KeySummaries:
 
     @property
     def address(self) -> int:
-        """Where the leaves' means begin in memory; 0 before there are any."""
-        return self.means[0].address if self.means else 0
+        """Where the leaves begin in memory; 0 before there are any."""
+        return self.levels[0].address if self.levels else 0
 
     def extend(self, keys: Tensor) -> None:
         """Add keys [B, Hkv, T, D] from position `next_key` on; an incomplete last block is left for the next call."""

@@ -157,7 +157,7 @@ def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chos
         query, tree, chosen, scores, length, *query.stride()[:2], *tree.stride()[:2],
         GROUP=heads // tree.shape[1], BUDGET=config.selected_blocks, CHILDREN=children, SCORED=SCORED,
         BLOCK_K=config.block_k, SINK=config.sink, WINDOW=config.window, SIZE=dim, WIDTH=triton.next_power_of_2(dim),
-        num_warps=16,
+        num_warps=8,
     )  # fmt: skip
 
 
