@@ -1,5 +1,6 @@
 """Prefill in chunks, then decode: token ids in, events out. The documents are read once for many questions."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -116,7 +117,7 @@ class Engine:
                 logits = self._forward(unread[self._length - prefix :])
             yield PrefillProgress(len(unread), len(unread))
             prefilled = time.perf_counter()
-            decode = self._decode if self._cache.steps else self._forward
+            decode = self._decode if self._cache.can_step else self._forward
             text = TextStream(self._tokenizer)
             choose = Chooser(self._sampling, self._model.device)
             finish: FinishReason = "length"
@@ -212,11 +213,12 @@ class Chooser:
                 self._generator.manual_seed(sampling.seed)
 
     def __call__(self, logits: Tensor) -> int:
-        """Token id for logits [1, vocabulary]."""
-        if not bool(torch.isfinite(logits).any()) or bool(logits.isnan().any()):
+        """Token id for logits [1, vocabulary]. Raises HipError where the largest is no number, as NaN would be."""
+        largest, likeliest = torch.cat([x.double() for x in logits.max(-1)]).tolist()  # waits for the device once
+        if not math.isfinite(largest):
             raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")
         if self._warpers is None:
-            return int(logits.argmax(-1))
+            return int(likeliest)
         scores = self._warpers(torch.empty(1, 0, dtype=torch.long), logits)
         return int(torch.multinomial(scores.softmax(-1), 1, generator=self._generator))
 

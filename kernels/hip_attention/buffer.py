@@ -66,7 +66,9 @@ class Buffer:
 
     def lengthen(self) -> None:
         """Count one more token, which `put` then writes."""
-        self.extend(1, self.like)
+        if self.length == self.capacity:
+            self.grow(self.length + 1, self.like)
+        self.length += 1
 
     def put(self, new: Tensor, position: Tensor) -> None:
         """Write `new` [B, H, 1, D] to the stored token at `position` int64 [1], which the host need not know."""

@@ -135,12 +135,12 @@ class LayerCache:
         return "sparse" if decoded_sparsely(self.length - 1, self._of_decode) else "short"
 
     @property
-    def memory(self) -> tuple[int, int, int]:
+    def addresses(self) -> tuple[int, int, int]:
         """Addresses of what kernels read: keys, values and summaries move when they are given more room."""
         return self.keys.address, self.values.address, self.summaries.address
 
     @property
-    def steps(self) -> bool:
+    def can_step(self) -> bool:
         """Whether a `step` can decode the next token: with Triton, and by what the device knows."""
         config = self._of_decode
         searches = config.backend != "dense" and config.top_k > 0

@@ -13,7 +13,7 @@ class GraphDecode:
 
     There is a graph for tokens that select keys anew and one for those that do not; new ones where memory has moved or
     the text has grown so long that layers attend in another way. What cannot be captured, such as a model that waits
-    for the device, decodes as usual. `HipCache.steps` says whether a cache serves.
+    for the device, decodes as usual. `HipCache.can_step` says whether a cache serves.
     """
 
     def __init__(self, model: PreTrainedModel, cache: HipCache) -> None:
@@ -24,7 +24,7 @@ class GraphDecode:
         self._captures = model.device.type == "cuda"
         self._pool = torch.cuda.graph_pool_handle() if self._captures else None
         self._graphs: dict[tuple[str, bool], tuple[torch.cuda.CUDAGraph, Tensor]] = {}
-        self._memory: list[int] = []
+        self._addresses: list[int] = []
 
     @torch.inference_mode()
     def __call__(self, token: int) -> Tensor:
@@ -35,10 +35,10 @@ class GraphDecode:
         refresh = self._cache.lengthen()
         self._token.fill_(token)
         self._step.set(self._cache.get_seq_length(), refresh)
-        memory = self._cache.memory
-        if memory != self._memory:
+        addresses = self._cache.addresses
+        if addresses != self._addresses:
             self._graphs.clear()
-            self._memory = memory
+            self._addresses = addresses
         kind = self._cache.states[-1].stage, refresh
         if kind not in self._graphs:
             logits = self._forward()

@@ -115,14 +115,14 @@ class HipCache(Cache):  # type: ignore[misc]
         return [layer.cache for layer in self.layers]
 
     @property
-    def steps(self) -> bool:
+    def can_step(self) -> bool:
         """Whether `stepping` can decode the next token."""
-        return all(state.steps for state in self.states)
+        return all(state.can_step for state in self.states)
 
     @property
-    def memory(self) -> list[int]:
+    def addresses(self) -> list[int]:
         """Where kernels read what is cached: addresses, which change when it is moved to where there is more room."""
-        return [address for state in self.states for address in state.memory]
+        return [address for state in self.states for address in state.addresses]
 
     def lengthen(self) -> bool:
         """Count the next token in every layer, for `stepping`; returns whether it has to select keys anew."""

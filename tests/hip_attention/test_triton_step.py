@@ -98,9 +98,9 @@ def test_stages_are_where_rows_change(packed_from: int | None, min_context: int)
 ])  # fmt: skip
 def test_only_what_the_device_can_do_alone_is_served(selector: Any, backend: Any, served: bool) -> None:
     cache = LayerCache(replace(SMALL, selector=selector, backend=backend))
-    assert not cache.steps
+    assert not cache.can_step
     cache.append(*torch.randn(2, 1, 2, 30, 16, device=DEVICE))
-    assert cache.steps == served
+    assert cache.can_step == served
 
 
 COUNT = 5 if INTERPRETED else 16
@@ -132,7 +132,7 @@ CONFIG = replace(small_config.SPARSE, question="sparse", backend="triton")
 def test_an_answer_decoded_by_steps_is_the_same(changes: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     made, tokens = answer(replace(CONFIG, **changes))
     assert bool(made._graphs._graphs) != INTERPRETED
-    monkeypatch.setattr(LayerCache, "steps", False)
+    monkeypatch.setattr(LayerCache, "can_step", False)
     assert answer(made._config)[1] == tokens
     assert len(set(tokens)) > 3
 
