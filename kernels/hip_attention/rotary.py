@@ -25,7 +25,7 @@ class Rotary:
         """Rotate x [B, H, T, D], whose first token stands at position `start`, into `out` if given."""
         self._cover(start + x.shape[2], x)
         stop = start + x.shape[2]
-        return self._rotate(x, self._cosine[start:stop], self._sine[start:stop], out)
+        return rotated(x, self._cosine[start:stop], self._sine[start:stop], out)
 
     def rotate_blocks(self, x: Tensor, blocks: Tensor, block_k: int, out: Tensor) -> Tensor:
         """Rotate x [B, H, K * block_k, D], the tokens of blocks int64 [B, H, K] of some cached text, into `out`."""
@@ -35,17 +35,17 @@ class Rotary:
             table[: rows * block_k].view(rows, -1).index_select(0, blocks.flatten()).view(x.shape)
             for table in (self._cosine, self._sine)
         )
-        return self._rotate(x, cosine, sine, out)
+        return rotated(x, cosine, sine, out)
 
     def rotate_to(self, x: Tensor, position: int) -> Tensor:
         """Rotate all of x [B, H, T, D] to one position."""
         self._cover(position + 1, x)
-        return self._rotate(x, self._cosine[position], self._sine[position], None)
+        return rotated(x, self._cosine[position], self._sine[position])
 
     def rotate_at(self, x: Tensor, positions: Tensor, length: int) -> Tensor:
         """Rotate x [B, H, T, D], whose tokens stand at `positions` int64 [T], all below `length`."""
         self._cover(length, x)
-        return self._rotate(x, self._cosine[positions], self._sine[positions], None)
+        return rotated(x, self._cosine[positions], self._sine[positions])
 
     def rotate_columns(self, x: Tensor, places: Tensor) -> None:
         """Rotate x [B, H, T, D] in place to ascending int64 [T]: in less time than `rotate`, rounded differently."""
@@ -61,10 +61,6 @@ class Rotary:
             self._halves = self._cosine[:, :half].contiguous(), self._sine[:, :half].contiguous()
         return self._halves
 
-    def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None) -> Tensor:
-        turned = _turned(x).mul_(sine)  # before `out`, which may be x itself, is written
-        return torch.mul(x, cosine, out=out).add_(turned)
-
     def _cover(self, length: int, like: Tensor) -> None:
         present = self._cosine
         if length <= present.shape[0] and present.dtype == like.dtype and present.device == like.device:
@@ -75,6 +71,12 @@ class Rotary:
         self._halves = None
 
 
+def rotated(x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
+    """x [B, H, T, D] rotated by cosine and sine of its dtype, broadcast to its shape, into `out` if given."""
+    turned = _turned(x).mul_(sine)  # before `out`, which may be x itself, is written
+    return torch.mul(x, cosine, out=out).add_(turned)
+
+
 def _turned(x: Tensor) -> Tensor:
     """(-second half, first half) of x [..., D]."""
     first, second = x.chunk(2, -1)
@@ -82,7 +84,7 @@ def _turned(x: Tensor) -> Tensor:
 
 
 class IdentityRotary(nn.Module):
-    """Stands in for a model's rotary module and rotates nothing: cosine 1, sine 0."""
+    """Stands in for a model's rotary module and rotates nothing: cosine 1, sine 0, which `is_identity` tells."""
 
     def __init__(self, original: nn.Module, dim: int) -> None:
         super().__init__()
@@ -91,4 +93,11 @@ class IdentityRotary(nn.Module):
 
     def forward(self, x: Tensor, position_ids: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         shape = (*position_ids.shape, self.dim)
-        return x.new_ones(1).expand(shape), x.new_zeros(1).expand(shape)
+        cosine = x.new_ones(1).expand(shape)
+        cosine.hip_identity = True  # type: ignore[attr-defined]
+        return cosine, x.new_zeros(1).expand(shape)
+
+
+def is_identity(cosine: Tensor) -> bool:
+    """Whether a cosine comes from an IdentityRotary: what it rotates stays as it is."""
+    return getattr(cosine, "hip_identity", False)

@@ -9,7 +9,7 @@ A prompt is one sequence without padding.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -223,6 +223,16 @@ def check_supported(config: PreTrainedConfig) -> None:
 
 
 @contextmanager
+def replaced_attention(function: Callable[..., tuple[Tensor, None]]) -> Iterator[None]:
+    """While the context is open, models call `function` where they would call `hip_attention_forward`."""
+    AttentionInterface.register(NAME, function)
+    try:
+        yield
+    finally:
+        AttentionInterface.register(NAME, hip_attention_forward)
+
+
+@contextmanager
 def count_calls() -> Iterator[SimpleNamespace]:
     """Count, in `.calls`, how often models call the attention function while the context is open."""
     counter = SimpleNamespace(calls=0)
@@ -231,11 +241,8 @@ def count_calls() -> Iterator[SimpleNamespace]:
         counter.calls += 1
         return hip_attention_forward(*args, **kwargs)
 
-    AttentionInterface.register(NAME, counted)
-    try:
+    with replaced_attention(counted):
         yield counter
-    finally:
-        AttentionInterface.register(NAME, hip_attention_forward)
 
 
 def prepare_rotary(
