@@ -19,6 +19,7 @@ from transformers.generation.logits_process import LogitsProcessorList, Temperat
 from hipcli.errors import ExitCode, HipError
 from hipcli.events import Done, Event, FinishReason, PrefillProgress, Token
 from hipcli.loops import repeats
+from hipcli.norms import fuse_norms
 from hipcli.positions import cannot_stretch
 
 CHUNK_CPU = 2048
@@ -54,6 +55,7 @@ class Engine:
         yarn: Yarn | None = None,
         int8: bool = False,
     ) -> None:
+        fuse_norms(model)
         self._model = model
         self._tokenizer = tokenizer
         self._sampling = sampling

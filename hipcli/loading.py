@@ -96,7 +96,6 @@ def load_model(
     if attention == "hip":
         from hip_attention.transformers import check_supported
 
-        from hipcli.norms import fuse_norms
         from hipcli.packing import pack_linear_layers
         from hipcli.projections import fuse_attention
 
@@ -109,7 +108,6 @@ def load_model(
     try:
         model = _load_weights(source, config, place, number_type, attention)
         if attention == "hip":
-            fuse_norms(model)
             fuse_attention(model)
             pack_linear_layers(model)  # now, as the smoke test takes seconds otherwise
         _smoke_test(source, model, attention)
