@@ -2,7 +2,8 @@
 
     python bench/decode_speed.py BOOK.txt --model MODEL --context 32000 -a hip -a hip:refresh_interval=2 -a dense
 
-All settings share one loading of the model. Every answer has 65 tokens; the first answer of a process compiles kernels.
+All settings share one loading of the model. Every answer has 65 tokens; the first answer of a setting captures
+CUDA graphs, that of a process compiles kernels, too.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from common import load, machine, save, tokens
 from hipcli.engine import Engine
 from hipcli.evaluation.specs import parse
 from hipcli.events import Done
+from hipcli.models import resolve, shape
+from hipcli.positions import stretch
 
 QUESTION = 8  # last tokens of the text, which are read like a question
 ANSWER = 65
@@ -39,9 +42,13 @@ def main() -> None:
     options = parser.parse_args()
     model, tokenizer = load(options.model)
     ids = tokens(tokenizer, options.text, options.context)
+    sizes = shape(resolve(options.model, print))
     rows = {}
     for text in options.attention or ["hip"]:
-        engine = Engine(model, tokenizer, parse(text).config, capacity=len(ids) + ANSWER + 8)
+        spec = parse(text)
+        yarn = None if spec.yarn is None else stretch(sizes, spec.yarn)
+        capacity = len(ids) + ANSWER + 8
+        engine = Engine(model, tokenizer, spec.config, capacity=capacity, yarn=yarn, int8=spec.int8)
         engine._stop = set()
         prefill, decode = rates(engine, ids, options.repeat)
         rows[text] = {"prefill_s": prefill, "decode_tok_s": decode}
