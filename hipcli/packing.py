@@ -29,7 +29,8 @@ def pack_linear_layers(model: nn.Module) -> None:
     """Replace the bf16 linear layers of a model on the CPU. Leaves the model as it is where this cannot be done."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return
-    for parent in list(model.modules()):
+    # A list of linear layers would keep the weights that are replaced.
+    for parent in [module for module in model.modules() if type(module) is not nn.Linear]:
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16 and child.weight.device.type == "cpu":
                 try:
