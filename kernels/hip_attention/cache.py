@@ -1,7 +1,7 @@
 """One layer's keys and values, and what sparse attention remembers about them between calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -30,7 +30,7 @@ from hip_attention.torch_select import select
 from hip_attention.working_set import WorkingSet
 
 if TYPE_CHECKING:
-    from hip_attention.triton_layer import LayerDecode
+    from hip_attention.triton_layer import LayerDecode, SharedStates
 
 
 # attention(query [B, Hq, Tq, D], key, value [B, Hkv, Tk, D], config, scale) -> [B, Hq, Tq, D], keys at true positions
@@ -44,12 +44,14 @@ QUESTION_ROWS = 1024  # a longer question is read like a document, because dense
 class Scratch:
     """Memory that layers may share, because only one of them attends at a time.
 
-    For keys `rotated` to true positions, and for `keys` and `values` that are stored as integers.
+    For keys `rotated` to true positions, `keys` and `values` that are stored as integers, and `decode` of layers that
+    select nothing.
     """
 
     rotated: Buffer
     keys: Buffer
     values: Buffer
+    decode: "SharedStates" = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: HipConfig, capacity: int) -> "Scratch":
@@ -307,7 +309,7 @@ class LayerCache:
         from hip_attention.triton_layer import LayerDecode
 
         if self._layer_decode is None:
-            self._layer_decode = LayerDecode(self._of_decode, self.rotary)
+            self._layer_decode = LayerDecode(self._of_decode, self.rotary, self._scratch.decode)
         return self._layer_decode
 
     def _summarise_for(self, position: int) -> None:

@@ -13,18 +13,22 @@ from hip_attention.rotary import Rotary
 from hip_attention.step import Step
 from hip_attention.triton_decode import DecodeState, rotate_row
 
+# What layers that select nothing may share, because it keeps nothing from one to the next: by window and sizes.
+SharedStates = dict[tuple[int, ...], DecodeState]
+
 
 class LayerDecode:
     """Attention of the newest token over cached keys and values, and the selection it keeps between two refreshes.
 
     config: as a rule a `HipConfig.of_decode`. With a `rotary` queries, and keys in the cache, are yet to be rotated.
+    `shared` is that of all layers; what is in it stays, as graphs may use it.
     """
 
-    def __init__(self, config: HipConfig, rotary: Rotary | None) -> None:
+    def __init__(self, config: HipConfig, rotary: Rotary | None, shared: SharedStates) -> None:
         self._config = config
         self._rotary = rotary
         self._sparse: DecodeState | None = None
-        self._recent: DecodeState | None = None
+        self._shared = shared
 
     def sparse(
         self,
@@ -63,12 +67,13 @@ class LayerDecode:
     ) -> Tensor:
         """Attention of query [B, Hq, 1, D] over the last `window` keys, or over all of them. Returns [B, Hq, 1, D]."""
         window = keys.capacity if window is None else min(window, keys.capacity)
-        if self._recent is None or self._recent.config.window != window:
+        kind = (window, *query.shape[:2], *values.like.shape[1:])
+        if kind not in self._shared:
             config = replace(
                 self._config, top_k=0, block_q=1, block_k=1, sink=0, window=window, refresh_interval=1, packed_from=None
             )  # fmt: skip
-            self._recent = _state(config, query, values)
-        state = self._recent
+            self._shared[kind] = _state(config, query, values)
+        state = self._shared[kind]
         state.length = state.refreshed = step.length
         return self._attend(state, query, keys, values, scale)
 
