@@ -89,7 +89,7 @@ SHAPES = [
     pytest.param(dict(group=1, dim=40), dict(top_k=36), id="no-group"),
     pytest.param(dict(group=3, dim=16, dim_v=48), dict(top_k=24, block_k=3, block_q=9, sink=9, window=17), id="odd"),
     pytest.param(dict(group=6, dim=96, dim_v=8), dict(top_k=32), id="many-chunks"),
-    pytest.param(dict(group=17, dim=16), dict(top_k=8, refresh_interval=1), id="rows-of-two-tiles"),
+    pytest.param(dict(group=17, dim=16, length=120), dict(top_k=8, refresh_interval=1), id="rows-of-two-tiles"),
     pytest.param(dict(group=3, dim=16), dict(top_k=8, sink=0, window=21), id="no-sink"),
     pytest.param(dict(group=6, dim=16), dict(top_k=0), id="streaming"),
 ]
