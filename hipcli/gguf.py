@@ -292,7 +292,7 @@ def _state(name: str, reader: "GGUFReader", config: "PretrainedConfig") -> dict[
             raise HipError(f"{name}: unknown tensor {tensor.name}", _SAFETENSORS_HINT)
         try:
             values = torch.tensor(gguf.dequantize(tensor.data, tensor.tensor_type))
-        except NotImplementedError as error:
+        except RuntimeError as error:  # what the library raises for a quantization it does not know is one
             raise HipError(
                 f"{name}: {tensor.tensor_type.name} weights cannot be read", "use another quantization"
             ) from error

@@ -43,15 +43,15 @@ def flash(
 ) -> tuple[Tensor, Tensor]:
     """Attention [B, H, Tq, D], and the logarithms [B, H, Tq] of the sums of exponentials that its weights share.
 
-    key and value [B, H, Tk, D]; `mask` is added to the logits. The operator that does this is part of PyTorch, but not
-    of its interface; where it does not serve, logits take memory, and `causal` attention raises NotImplementedError. No
-    keys at all give zeros and minus infinity.
+    key and value [B, H, Tk, D]; `mask` is added to the logits; `causal` rows are as many as keys and have none. The
+    operator that does this is part of PyTorch, but not of its interface; where it does not serve, logits take memory.
+    No keys at all give zeros and minus infinity.
     """
     if has_flash(query, value) and key.shape[2] > 0:  # without keys the operator ends the process
         result, sums = getattr(torch.ops.aten, FLASH)(query, key, value, is_causal=causal, attn_mask=mask, scale=scale)
         return result, sums
     if causal:
-        raise NotImplementedError("causal attention needs PyTorch's operator for the CPU")
+        mask = _causal_mask(query, query.shape[2], key.shape[2])
     logits = (query @ key.transpose(2, 3)).float() * scale
     if mask is not None:
         logits += mask

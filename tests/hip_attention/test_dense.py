@@ -42,6 +42,12 @@ def test_no_keys_count_for_nothing(way: str) -> None:
     assert torch.equal(dense.merge(*some, nothing, sums), some[0])
 
 
+def test_causal_rows_see_no_later_keys(way: str) -> None:
+    query, key, value = tensors(9, heads=2)
+    wanted = expected(query, key, value, torch.full((9, 9), -math.inf).triu(1))
+    torch.testing.assert_close(dense.flash(query, key, value, 0.25, causal=True)[0], wanted, atol=2e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("group", [1, 3])
 def test_heads_of_a_group_share_their_keys(way: str, group: int) -> None:
     query, key, value = tensors(40, batch=2, heads=2 * group, heads_k=2)
@@ -75,10 +81,3 @@ def test_heads_share_a_problem_where_threads_stay_busy(monkeypatch: pytest.Monke
     assert not dense._shares_problems(query.bfloat16(), key.bfloat16()), "threads would wait"
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
     assert not dense._shares_problems(query, key), "most of them would wait"
-
-
-def test_the_formula_is_not_causal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "has_flash", lambda query, value: False)
-    query, key, value = tensors(9, heads=2)
-    with pytest.raises(NotImplementedError):
-        dense.flash(query, key, value, 0.25, causal=True)
