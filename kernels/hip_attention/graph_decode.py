@@ -39,7 +39,7 @@ class GraphDecode:
         if addresses != self._addresses:
             self._graphs.clear()
             self._addresses = addresses
-        kind = self._cache.states[-1].stage, refresh
+        kind = self._cache.states[-1].decode.stage, refresh
         if kind not in self._graphs:
             logits = self._forward()
             if self._captures:

@@ -53,9 +53,9 @@ class HipLayer(CacheLayerMixin):  # type: ignore[misc]
         if self.cache.length == 0:
             self.cache.configure(self.config.for_context(key_states.shape[2]))
         self.cache.append(key_states, value_states)
-        keys = self.cache.keys.outline
+        keys = self.cache.stored.keys.outline
         keys.hip_cache = self.cache  # type: ignore[attr-defined]
-        return keys, self.cache.values.outline
+        return keys, self.cache.stored.values.outline
 
     def get_seq_length(self) -> int:
         return self.cache.length

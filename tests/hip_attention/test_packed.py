@@ -218,11 +218,11 @@ def test_a_question_after_restored_keys_leaves_summaries_to_decode() -> None:
         layer.question = True
         rows = [feed(layer, query, key, value, 160, 180)]
         if layer is restored:
-            assert restored.summaries.next_key == SMALL.sink, "nobody has read summaries yet"
+            assert restored.index.summaries.next_key == SMALL.sink, "nobody has read summaries yet"
         rows += [feed(layer, query, key, value, i, i + 1) for i in range(180, 190)]
         outputs.append(torch.cat(rows, 2))
     assert torch.equal(*outputs)
-    assert restored.summaries.next_key == read.summaries.next_key > 160
+    assert restored.index.summaries.next_key == read.index.summaries.next_key > 160
 
 
 def test_a_question_with_little_to_search_is_read_like_a_document() -> None:

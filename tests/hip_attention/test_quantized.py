@@ -145,7 +145,8 @@ class Twins:
     def check(self, query, key, value, start, stop, **how) -> None:
         """Rows [start, stop) attend alike over both, up to rounding."""
         self.coded.append(key[:, :, start:stop], value[:, :, start:stop])
-        self.plain.append(*(buffer.part(start, stop) for buffer in (self.coded.keys, self.coded.values)))
+        stored = self.coded.stored
+        self.plain.append(stored.keys.part(start, stop), stored.values.part(start, stop))
         found, expected = (each.attend(query[:, :, start:stop], 0.25, **how) for each in (self.coded, self.plain))
         assert found.isfinite().all()
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
@@ -218,7 +219,7 @@ def test_layers_that_share_scratch_do_not_mix() -> None:
 def test_layers_that_read_everything_stay_as_they_are() -> None:
     def coded(config: HipConfig) -> list[bool]:
         layers = make_layers(4, config, rotary_of=lambda _: Rotary(tables_of(16)), int8=True)
-        return [isinstance(layer.keys, QuantizedBuffer) for layer in layers]
+        return [isinstance(layer.stored.keys, QuantizedBuffer) for layer in layers]
 
     assert coded(replace(SMALL, dense_layers=1)) == [False, True, True, True]
     assert coded(replace(PACKED, dense_layers=1)) == [True] * 4
@@ -242,5 +243,5 @@ def test_a_model_says_nearly_the_same_and_shapes_that_are_handed_around_hold_no_
         logits.append(torch.cat(parts, 1).log_softmax(2))
     divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(2)
     assert 0 < divergence.mean() < 1e-4
-    outline = cache.layers[2].cache.keys.outline
+    outline = cache.layers[2].cache.stored.keys.outline
     assert outline.shape == (1, 2, 400, 16) and outline.isnan().all() and outline.untyped_storage().nbytes() == 4

@@ -63,7 +63,7 @@ def test_a_cache_through_prefill_decode_and_other_tokens(changes: dict) -> None:
 
     def check(start: int, stop: int) -> None:
         coded.append(key[:, :, start:stop], value[:, :, start:stop])
-        plain.append(*(buffer.part(start, stop) for buffer in (coded.keys, coded.values)))
+        plain.append(coded.stored.keys.part(start, stop), coded.stored.values.part(start, stop))
         found, expected = (cache.attend(query[:, :, start:stop], 0.25) for cache in (coded, plain))
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
 
