@@ -69,9 +69,9 @@ class Decode:
         if self.working_set is None:
             self.working_set = WorkingSet(self.config, self._rotary, packed)
         if age == 0:
-            self.working_set.refresh(stored.keys, stored.values, self._select(query), query.shape[1])
+            self.working_set.refresh(stored, self._select(query), query.shape[1])
         else:
-            self.working_set.append(stored.keys, stored.values)
+            self.working_set.append(stored)
         return self.working_set.attend(query, scale)
 
     def step(self, query: Tensor, scale: float, step: Step, dense: bool, sliding_window: int | None) -> Tensor:
@@ -79,11 +79,11 @@ class Decode:
 
         What it computes depends on `stage`, not on the length of the text.
         """
-        stage, stored = self.stage, self._stored
+        stage = self.stage
         if sliding_window is not None or stage == "short" or (dense and stage == "sparse"):
-            return self._triton_layer().recent(query, stored.keys, stored.values, step, scale, sliding_window)
+            return self._triton_layer().recent(query, self._stored, step, scale, sliding_window)
         if step.refresh:
-            self._index.update_for(stored.length - 1)
+            self._index.update_for(self._stored.length - 1)
         return self._with_triton(query, scale, step, packed=stage == "packed")
 
     def _age(self, packed: bool) -> int:
@@ -106,10 +106,7 @@ class Decode:
         return select(index.query(query), newest, config, index.summaries, key)[:, :, 0]
 
     def _with_triton(self, query: Tensor, scale: float, step: Step, packed: bool) -> Tensor:
-        stored, index = self._stored, self._index
-        return self._triton_layer().sparse(
-            query, stored.keys, stored.values, step, scale, index.summaries, index.keys, packed
-        )
+        return self._triton_layer().sparse(query, self._stored, step, scale, self._index, packed)
 
     def _triton_layer(self) -> "LayerDecode":
         from hip_attention.triton_layer import LayerDecode

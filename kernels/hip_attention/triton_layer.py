@@ -1,14 +1,13 @@
 """One layer's share of decoding a token with Triton; no length is known to the host, as a CUDA graph requires."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from hip_attention.backend import Summaries
 from hip_attention.config import HipConfig
-from hip_attention.quantized import Stored
+from hip_attention.key_index import KeyIndex
+from hip_attention.key_values import KeyValues
 from hip_attention.rotary import Rotary
 from hip_attention.step import Step
 from hip_attention.triton_decode import DecodeState, rotate_row
@@ -33,56 +32,52 @@ class LayerDecode:
     def sparse(
         self,
         query: Tensor,
-        keys: Stored,
-        values: Stored,
+        stored: KeyValues,
         step: Step,
         scale: float,
-        summaries: Summaries,
-        search_keys: Callable[[], Tensor],
+        index: KeyIndex,
         packed: bool,
     ) -> Tensor:
         """Attention of query [B, Hq, 1, D] over sink, window and selected keys, at true or `packed` positions.
 
-        `summaries` and, for selectors that read them, `search_keys` [B, Hkv, capacity, D] serve a step that refreshes.
-        Returns [B, Hq, 1, D].
+        `index` serves a step that refreshes. Returns [B, Hq, 1, D].
         """
         config = self._config
         if self._sparse is None:
-            self._sparse = _state(config, query, values)
+            self._sparse = _state(config, query, stored)
         state = self._sparse
         state.length = step.length
         if step.refresh:
             by_key = bool(config.top_k) and config.reads_keys
-            searched = self._searched(query, state.length, keys.capacity)
-            state.refresh(searched, summaries, search_keys() if by_key else None)
+            searched = self._searched(query, state.length, stored.keys.capacity)
+            state.refresh(searched, index.summaries, index.keys() if by_key else None)
         if not packed:
-            return self._attend(state, query, keys, values, scale)
+            return self._attend(state, query, stored, scale)
         tables = self._tables(query, config.packed_length)
         if tables is not None:
             query = rotate_row(query, tables, config.visible_keys - 1, state.length, state.refreshed)
-        return _attend(state, query, keys, values, scale, tables, packed=True)
+        return _attend(state, query, stored, scale, tables, packed=True)
 
-    def recent(
-        self, query: Tensor, keys: Stored, values: Stored, step: Step, scale: float, window: int | None = None
-    ) -> Tensor:
+    def recent(self, query: Tensor, stored: KeyValues, step: Step, scale: float, window: int | None = None) -> Tensor:
         """Attention of query [B, Hq, 1, D] over the last `window` keys, or over all of them. Returns [B, Hq, 1, D]."""
-        window = keys.capacity if window is None else min(window, keys.capacity)
-        kind = (window, *query.shape[:2], *values.like.shape[1:])
+        capacity = stored.keys.capacity
+        window = capacity if window is None else min(window, capacity)
+        kind = (window, *query.shape[:2], *stored.values.like.shape[1:])
         if kind not in self._shared:
             config = replace(
                 self._config, top_k=0, block_q=1, block_k=1, sink=0, window=window, refresh_interval=1, packed_from=None
             )  # fmt: skip
-            self._shared[kind] = _state(config, query, values)
+            self._shared[kind] = _state(config, query, stored)
         state = self._shared[kind]
         state.length = state.refreshed = step.length
-        return self._attend(state, query, keys, values, scale)
+        return self._attend(state, query, stored, scale)
 
-    def _attend(self, state: DecodeState, query: Tensor, keys: Stored, values: Stored, scale: float) -> Tensor:
+    def _attend(self, state: DecodeState, query: Tensor, stored: KeyValues, scale: float) -> Tensor:
         """Attention at true positions."""
-        tables = self._tables(query, keys.capacity)
+        tables = self._tables(query, stored.keys.capacity)
         if tables is not None:
             query = rotate_row(query, tables, -1, state.length)
-        return _attend(state, query, keys, values, scale, tables, packed=False)
+        return _attend(state, query, stored, scale, tables, packed=False)
 
     def _searched(self, query: Tensor, length: Tensor, capacity: int) -> Tensor:
         """Query [B, Hq, 1, D] as the search compares it with keys."""
@@ -102,18 +97,17 @@ class LayerDecode:
 def _attend(
     state: DecodeState,
     query: Tensor,
-    keys: Stored,
-    values: Stored,
+    stored: KeyValues,
     scale: float,
     tables: tuple[Tensor, Tensor] | None,
     packed: bool,
 ) -> Tensor:
-    output = torch.empty(*query.shape[:3], values.like.shape[3], dtype=query.dtype, device=query.device)
-    state.attend(query, keys.raw, values.raw, scale, output, tables, packed)
+    output = torch.empty(*query.shape[:3], stored.values.like.shape[3], dtype=query.dtype, device=query.device)
+    state.attend(query, stored.keys.raw, stored.values.raw, scale, output, tables, packed)
     return output
 
 
-def _state(config: HipConfig, query: Tensor, values: Stored) -> DecodeState:
+def _state(config: HipConfig, query: Tensor, stored: KeyValues) -> DecodeState:
     batch, heads = query.shape[:2]
-    heads_k, dim_v = values.like.shape[1], values.like.shape[3]
+    heads_k, dim_v = stored.values.like.shape[1], stored.values.like.shape[3]
     return DecodeState(config, batch, heads, heads_k, dim_v, query.device)

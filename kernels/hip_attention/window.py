@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hip_attention.config import HipConfig
-from hip_attention.quantized import Stored
+from hip_attention.key_values import KeyValues
 from hip_attention.rotary import Rotary
 
 
@@ -24,9 +24,10 @@ class Window:
         size = config.sink + config.window - 1
         self.keys, self.values = (x.new_empty(*x.shape[:2], size, x.shape[3]) for x in like)
 
-    def move(self, keys: Stored, values: Stored, begin: int) -> None:
+    def move(self, stored: KeyValues, begin: int) -> None:
         """Let the window end at the newest cached token, and the sink begin where token `begin` stands."""
-        newest, size = keys.length - 1, self.keys.shape[2] - self._sink
+        keys, values = stored.keys, stored.values
+        newest, size = stored.length - 1, self.keys.shape[2] - self._sink
         start = max(self._stop, newest - size)
         self._put(keys.part(0, self._sink), values.part(0, self._sink), slice(self._sink), begin)
         slots = self._sink + torch.arange(start, newest, device=self.keys.device) % size

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hip_attention.config import HipConfig
 from hip_attention.dense import flash_row, merge
-from hip_attention.quantized import Stored
+from hip_attention.key_values import KeyValues
 from hip_attention.rotary import Rotary
 from hip_attention.window import Window
 
@@ -32,29 +32,29 @@ class WorkingSet:
         self._length = 0
         self._keys = self._values = self._mask = torch.empty(0)
 
-    def refresh(self, keys: Stored, values: Stored, blocks: Tensor | None, heads: int) -> None:
+    def refresh(self, stored: KeyValues, blocks: Tensor | None, heads: int) -> None:
         """Gather what the newest cached token attends to, for `heads` query heads.
 
-        `keys` are rotated if there is a rotary; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
+        Keys are rotated if there is a rotary; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
         """
-        config, length = self.config, keys.length
+        config, length = self.config, stored.length
         if self._keys.dim() == 1:
-            self._reserve(keys, values, heads)
+            self._reserve(stored, heads)
         self._length = 0
         begin = length - config.visible_keys if self.packed else 0
         if blocks is not None:
-            self._select(keys, values, blocks, begin + config.sink)
+            self._select(stored, blocks, begin + config.sink)
         if self._window is not None:
-            self._window.move(keys, values, begin)
+            self._window.move(stored, begin)
         else:
-            self._put(keys, values, 0, config.sink)
-            self._put(keys, values, length - config.window, length - 1)
-        self.append(keys, values)
+            self._put(stored, 0, config.sink)
+            self._put(stored, length - config.window, length - 1)
+        self.append(stored)
 
-    def append(self, keys: Stored, values: Stored) -> None:
+    def append(self, stored: KeyValues) -> None:
         """Add the newest cached token."""
-        self._newest = keys.length - 1
-        self._put(keys, values, self._newest, keys.length)
+        self._newest = stored.length - 1
+        self._put(stored, self._newest, stored.length)
 
     def attend(self, query: Tensor, scale: float) -> Tensor:
         """Attention of query [B, Hq, 1, D], the newest token's; returns [B, Hq, 1, D]."""
@@ -66,36 +66,36 @@ class WorkingSet:
             return output
         return merge(output, sums, *flash_row(query, self._window.keys, self._window.values, scale))
 
-    def _reserve(self, keys: Stored, values: Stored, heads: int) -> None:
-        config, like = self.config, (keys.like, values.like)
-        sets, shared = keys.like.shape[1], config.sink + config.window
+    def _reserve(self, stored: KeyValues, heads: int) -> None:
+        config, like = self.config, (stored.keys.like, stored.values.like)
+        sets, shared = like[0].shape[1], config.sink + config.window
         if self.packed:
             assert self.rotary is not None
-            self._window = Window(config, self.rotary, like, keys.length - config.visible_keys)
+            self._window = Window(config, self.rotary, like, stored.length - config.visible_keys)
             sets, shared = heads, 0
         room = heads // sets * config.top_k + shared + config.refresh_interval
         self._keys, self._values = (x.new_empty(x.shape[0], sets, room, x.shape[3]) for x in like)
-        self._mask = keys.like.new_zeros(keys.like.shape[0], sets, 1, room)
+        self._mask = like[0].new_zeros(like[0].shape[0], sets, 1, room)
 
-    def _put(self, keys: Stored, values: Stored, start: int, stop: int) -> None:
+    def _put(self, stored: KeyValues, start: int, stop: int) -> None:
         """Add cached tokens [start, stop) to every set that sees their head."""
         end = self._length + stop - start
         for target, new in (
-            (self._keys, self._turned(keys.part(start, stop), start)),
-            (self._values, values.part(start, stop)),
+            (self._keys, self._turned(stored.keys.part(start, stop), start)),
+            (self._values, stored.values.part(start, stop)),
         ):
             target.unflatten(1, (new.shape[1], -1))[:, :, :, self._length : end] = new[:, :, None]
         self._length = end
 
-    def _select(self, keys: Stored, values: Stored, blocks: Tensor, start: int) -> None:
+    def _select(self, stored: KeyValues, blocks: Tensor, start: int) -> None:
         """Gather `blocks`, at packed positions to where tokens from `start` on stand."""
-        block_k, oldest = self.config.block_k, keys.length - self.config.window
+        block_k, oldest = self.config.block_k, stored.length - self.config.window
         if not self.packed:
-            of_group = blocks.unflatten(1, (keys.like.shape[1], -1)).flatten(2)
+            of_group = blocks.unflatten(1, (stored.keys.like.shape[1], -1)).flatten(2)
             blocks = distinct(of_group, -(-oldest // block_k))
         self._length = selected = blocks.shape[2] * block_k
-        key, chosen = keys.gather(blocks, block_k), self._keys[:, :, :selected]
-        self._values[:, :, :selected] = values.gather(blocks, block_k)
+        key, chosen = stored.keys.gather(blocks, block_k), self._keys[:, :, :selected]
+        self._values[:, :, :selected] = stored.values.gather(blocks, block_k)
         if self.rotary is None:
             chosen[:] = key
         elif self.packed:
