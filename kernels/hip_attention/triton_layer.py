@@ -30,13 +30,7 @@ class LayerDecode:
         self._shared = shared
 
     def sparse(
-        self,
-        query: Tensor,
-        stored: KeyValues,
-        step: Step,
-        scale: float,
-        index: KeyIndex,
-        packed: bool,
+        self, query: Tensor, stored: KeyValues, step: Step, scale: float, index: KeyIndex, packed: bool
     ) -> Tensor:
         """Attention of query [B, Hq, 1, D] over sink, window and selected keys, at true or `packed` positions.
 
@@ -52,7 +46,7 @@ class LayerDecode:
             searched = self._searched(query, state.length, stored.keys.capacity)
             state.refresh(searched, index.summaries, index.keys() if by_key else None)
         if not packed:
-            return self._attend(state, query, stored, scale)
+            return self._at_true_positions(state, query, stored, scale)
         tables = self._tables(query, config.packed_length)
         if tables is not None:
             query = rotate_row(query, tables, config.visible_keys - 1, state.length, state.refreshed)
@@ -70,9 +64,9 @@ class LayerDecode:
             self._shared[kind] = _state(config, query, stored)
         state = self._shared[kind]
         state.length = state.refreshed = step.length
-        return self._attend(state, query, stored, scale)
+        return self._at_true_positions(state, query, stored, scale)
 
-    def _attend(self, state: DecodeState, query: Tensor, stored: KeyValues, scale: float) -> Tensor:
+    def _at_true_positions(self, state: DecodeState, query: Tensor, stored: KeyValues, scale: float) -> Tensor:
         """Attention at true positions."""
         tables = self._tables(query, stored.keys.capacity)
         if tables is not None:
