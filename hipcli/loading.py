@@ -58,7 +58,7 @@ def choose_device(device: str = "auto") -> "torch.device":
 
 
 def choose_dtype(dtype: str, device: "torch.device") -> "torch.dtype":
-    """The weights' type for "auto" or a name. "auto" is the fastest type that the device computes natively."""
+    """The weights' type for "auto" or a name. "auto" is the shortest type that the device computes natively."""
     import torch
 
     names = {
