@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Decode:
-    """Attention of one newest token after the other, which `refresh_interval` of them share a selection for.
+    """Attention of one newest token after the other, of which `refresh_interval` share a selection of keys.
 
-    `config` is the layer's `HipConfig.of_decode`, `shared` that of all layers (see `triton_layer`).
+    `config` is the layer's, of which `of_decode` is kept; `shared` is that of all layers (see `triton_layer`).
     """
 
     def __init__(
