@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hip_attention.config import HipConfig
-from hip_attention.geometry import true_positions
+from hip_attention.geometry import decoded_sparsely, true_positions
 from hip_attention.yarn import Yarn
 
 from hipcli.errors import ExitCode, HipError
@@ -203,7 +203,7 @@ def memory(
     summaries = full // 2 * 4 // config.block_k if searched else 0
     chunk = min(tokens, _CHUNK_TOKENS)
     workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + decoded
-    if config.packed_from is not None or kv_cache == "int8":  # then keys are kept before rotation
+    if config.caches_unrotated(kv_cache == "int8"):
         workspace += _rotated_keys(shape, tokens, config) * value_bytes
     if not on_gpu:
         workspace += _working_sets(shape, tokens, config) * value_bytes
@@ -222,7 +222,7 @@ def _rotated_keys(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
 def _working_sets(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
     """Most numbers in the keys and values that decode keeps side by side, see `hip_attention.working_set`."""
     decode = config.of_decode
-    if config.backend == "dense" or tokens <= max(config.min_context, decode.visible_keys):
+    if config.backend == "dense" or not decoded_sparsely(tokens - 1, decode):
         return 0
     selected = shape.heads * decode.top_k
     if config.packed_from is None:

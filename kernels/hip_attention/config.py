@@ -119,6 +119,10 @@ class HipConfig:
         """
         return self if tokens <= self.min_context else replace(self, min_context=0)
 
+    def caches_unrotated(self, int8: bool) -> bool:
+        """Whether keys are cached before rotation: to be packed, or as integers, which suits them so."""
+        return int8 or self.packed_from is not None
+
     @property
     def full_layers(self) -> int:
         """First layers whose every token reads all keys: storing those as integers would cost time at every token."""

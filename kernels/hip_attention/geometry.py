@@ -51,31 +51,40 @@ def searchable_blocks(last_position: int, sink: int, window: int, block_k: int) 
 
 def sparse_start(length_q: int, length_k: int, config: HipConfig) -> int:
     """First row whose query block has more to search than it may select; rows before it attend to everything."""
-    return _first_row(length_q, length_k, config.block_q, max(config.min_context, config.visible_keys))
+    return _first_row(length_q, length_k, config.block_q, _first_sparse(config))
 
 
 def packed_start(length_q: int, length_k: int, config: HipConfig) -> int:
     """First row that sees packed positions, which its query block does all together; Tq where none does."""
-    if config.packed_from is None:
-        return length_q
-    return _first_row(length_q, length_k, config.block_q, max(config.packed_from, config.visible_keys))
+    first = _first_packed(config)
+    return length_q if first is None else _first_row(length_q, length_k, config.block_q, first)
 
 
 def decoded_sparsely(position: int, config: HipConfig) -> bool:
     """Whether a row that is alone in its query block has more to search than it may select: see `sparse_start`."""
-    return position >= max(config.min_context, config.visible_keys)
+    return position >= _first_sparse(config)
 
 
 def decoded_packed(position: int, config: HipConfig) -> bool:
     """Whether a row that is alone in its query block sees packed positions: see `packed_start`."""
-    return config.packed_from is not None and position >= max(config.packed_from, config.visible_keys)
+    first = _first_packed(config)
+    return first is not None and position >= first
 
 
 def true_positions(config: HipConfig, capacity: int) -> int:
     """How many of `capacity` keys are ever rotated to their true positions for rows of full attention."""
-    if config.packed_from is None:
-        return capacity
-    return min(capacity, max(config.packed_from, config.visible_keys) + config.block_q)
+    first = _first_packed(config)
+    return capacity if first is None else min(capacity, first + config.block_q)
+
+
+def _first_sparse(config: HipConfig) -> int:
+    """Position from which a query block that reaches it has more to search than it may select."""
+    return max(config.min_context, config.visible_keys)
+
+
+def _first_packed(config: HipConfig) -> int | None:
+    """Position from which a query block that reaches it sees packed positions; None where none does."""
+    return None if config.packed_from is None else max(config.packed_from, config.visible_keys)
 
 
 def _first_row(length_q: int, length_k: int, block_q: int, last: int) -> int:

@@ -101,13 +101,13 @@ class HipCache(Cache):  # type: ignore[misc]
     @contextmanager
     def question(self) -> Iterator[None]:
         """While the context is open, what is read is a question: see `HipConfig.question`."""
-        for layer in self.layers:
-            layer.cache.question = True
+        for state in self.states:
+            state.question = True
         try:
             yield
         finally:
-            for layer in self.layers:
-                layer.cache.question = False
+            for state in self.states:
+                state.question = False
 
     @property
     def states(self) -> list[LayerCache]:
@@ -141,12 +141,12 @@ class HipCache(Cache):  # type: ignore[misc]
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on, in every layer."""
-        for layer in self.layers:
-            layer.cache.truncate(length)
+        for state in self.states:
+            state.truncate(length)
 
     def state(self, start: int, stop: int) -> list[dict[str, Tensor]]:
         """What every layer stores of tokens [start, stop), as named views (see `LayerCache.state`)."""
-        return [layer.cache.state(start, stop) for layer in self.layers]
+        return [state.state(start, stop) for state in self.states]
 
     def restore(self, state: list[dict[str, Tensor]]) -> None:
         """Store the next tokens as `state` gave them for the same tokens and settings."""
@@ -255,7 +255,7 @@ def prepare_rotary(
     tokens, and there are none. Either holds until the model is prepared again. Raises ValueError for positions that
     `yarn` cannot stretch.
     """
-    if config.packed_from is not None or int8:
+    if config.caches_unrotated(int8):
         return detach_rotary(model, capacity, config.packed_from, yarn)
     original = _stretch(model, yarn)
     if original is not None:

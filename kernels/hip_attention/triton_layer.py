@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from hip_attention.config import HipConfig
@@ -36,21 +35,23 @@ class LayerDecode:
 
         `index` serves a step that refreshes. Returns [B, Hq, 1, D].
         """
-        config = self._config
+        config, capacity = self._config, stored.keys.capacity
         if self._sparse is None:
             self._sparse = _state(config, query, stored)
-        state = self._sparse
+        state, positions = self._sparse, config.packed_length if packed else capacity
         state.length = step.length
+        placed = query if packed else self._rotated(query, capacity, -1, state.length)
         if step.refresh:
+            searched = placed
+            if config.packed_from is not None:
+                searched = self._rotated(
+                    query, config.packed_length, config.search_distance, state.length, state.length
+                )  # fmt: skip
             by_key = bool(config.top_k) and config.reads_keys
-            searched = self._searched(query, state.length, stored.keys.capacity)
             state.refresh(searched, index.summaries, index.keys() if by_key else None)
-        if not packed:
-            return self._at_true_positions(state, query, stored, scale)
-        tables = self._tables(query, config.packed_length)
-        if tables is not None:
-            query = rotate_row(query, tables, config.visible_keys - 1, state.length, state.refreshed)
-        return _attend(state, query, stored, scale, tables, packed=True)
+        if packed:
+            placed = self._rotated(query, positions, config.visible_keys - 1, state.length, state.refreshed)
+        return self._attend(state, placed, stored, scale, positions, packed)
 
     def recent(self, query: Tensor, stored: KeyValues, step: Step, scale: float, window: int | None = None) -> Tensor:
         """Attention of query [B, Hq, 1, D] over the last `window` keys, or over all of them. Returns [B, Hq, 1, D]."""
@@ -64,41 +65,28 @@ class LayerDecode:
             self._shared[kind] = _state(config, query, stored)
         state = self._shared[kind]
         state.length = state.refreshed = step.length
-        return self._at_true_positions(state, query, stored, scale)
+        placed = self._rotated(query, capacity, -1, state.length)
+        return self._attend(state, placed, stored, scale, capacity)
 
-    def _at_true_positions(self, state: DecodeState, query: Tensor, stored: KeyValues, scale: float) -> Tensor:
-        """Attention at true positions."""
-        tables = self._tables(query, stored.keys.capacity)
-        if tables is not None:
-            query = rotate_row(query, tables, -1, state.length)
-        return _attend(state, query, stored, scale, tables, packed=False)
+    def _rotated(
+        self, query: Tensor, positions: int, offset: int, length: Tensor, since: Tensor | None = None
+    ) -> Tensor:
+        """As `rotate_row`, to one of `positions` positions, if keys are cached before rotation."""
+        tables = self._tables(query, positions)
+        return query if tables is None else rotate_row(query, tables, offset, length, since)
 
-    def _searched(self, query: Tensor, length: Tensor, capacity: int) -> Tensor:
-        """Query [B, Hq, 1, D] as the search compares it with keys."""
-        by_content = self._config.packed_from is not None
-        tables = self._tables(query, self._config.packed_length if by_content else capacity)
-        if tables is None:
-            return query
-        if by_content:
-            return rotate_row(query, tables, self._config.search_distance, length, length)
-        return rotate_row(query, tables, -1, length)
+    def _attend(
+        self, state: DecodeState, placed: Tensor, stored: KeyValues, scale: float, positions: int, packed: bool = False
+    ) -> Tensor:
+        """Attention of a query that is rotated already, over keys to be rotated to some of `positions` positions."""
+        output = placed.new_empty(*placed.shape[:3], stored.values.like.shape[3])
+        tables = self._tables(placed, positions)
+        state.attend(placed, stored.keys.raw, stored.values.raw, scale, output, tables, packed)
+        return output
 
     def _tables(self, query: Tensor, positions: int) -> tuple[Tensor, Tensor] | None:
         """Cosine and sine of `positions` positions and more, if keys are cached before rotation."""
         return None if self._rotary is None else self._rotary.cover(positions, query)
-
-
-def _attend(
-    state: DecodeState,
-    query: Tensor,
-    stored: KeyValues,
-    scale: float,
-    tables: tuple[Tensor, Tensor] | None,
-    packed: bool,
-) -> Tensor:
-    output = torch.empty(*query.shape[:3], stored.values.like.shape[3], dtype=query.dtype, device=query.device)
-    state.attend(query, stored.keys.raw, stored.values.raw, scale, output, tables, packed)
-    return output
 
 
 def _state(config: HipConfig, query: Tensor, stored: KeyValues) -> DecodeState:

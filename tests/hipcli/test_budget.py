@@ -138,13 +138,10 @@ def test_a_processor_decodes_from_what_it_keeps_side_by_side(tokens: int, change
     feed(cache, query, key, value, 0, tokens - 1)
     feed(cache, query, key, value, tokens - 1, tokens)
     held = 0
-    if cache.decode.working_set is not None:
-        window = cache.decode.working_set._window
-        kept = [
-            cache.decode.working_set._keys,
-            cache.decode.working_set._values,
-            *([window.keys, window.values] if window else []),
-        ]
+    working_set = cache.decode.working_set
+    if working_set is not None:
+        window = working_set._window
+        kept = [working_set._keys, working_set._values, *([window.keys, window.values] if window else [])]
         held = sum(x.nbytes for x in kept) * (3 - config.full_layers)
     assert held * 0.75 <= cpu - gpu <= held
     assert (held == 0) == (tokens == 200 or "min_context" in changes)
