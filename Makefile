@@ -3,14 +3,14 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PAGES := README.md kernels/hip_attention/config.py kernels/hip_attention/attention.py
 
-.PHONY: setup demo test check format
+.PHONY: setup demo test check format lock
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch hatchling editables
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $@
 
 # Reads this project's own pages in one prompt, with the embedded model.
@@ -30,3 +30,8 @@ check: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Pins every package that setup installs, for every platform. Needs uv, which is not installed here.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --constraint constraints.in pyproject.toml \
+	  --output-file constraints.txt --upgrade
