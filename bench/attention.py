@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import torch
-from hip_attention.benchmark import Row, decode_rows
-from hip_attention.benchmark_report import draw, measure, table, write
 from hip_attention.config import HipConfig
+
+from hipcli.benchmark.attention import Row, decode_rows
+from hipcli.benchmark.report import draw, measure, table, write
 
 RESULTS = Path(__file__).parent / "results"
 

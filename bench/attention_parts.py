@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 
 import torch
 from attention import RESULTS
-from hip_attention import triton_attend
-from hip_attention.benchmark import Shape, make_data, milliseconds
 from hip_attention.config import HipConfig
-from hip_attention.triton_select import select
-from hip_attention.triton_summaries import TreeSummaries
+from hip_attention.triton_backend import attend as triton_attend
+from hip_attention.triton_backend.select import select
+from hip_attention.triton_backend.summaries import TreeSummaries
 from torch.profiler import ProfilerActivity, profile
+
+from hipcli.benchmark.attention import Shape, make_data, milliseconds
 
 COUNT = 256
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from common import load, save, tokens
-from hip_attention import torch_select
 from hip_attention.config import HipConfig
-from hip_attention.geometry import Slab
-from hip_attention.summaries import KeySummaries
-from hip_attention.triton_select import select
-from hip_attention.triton_summaries import TreeSummaries
+from hip_attention.plan import Slab
+from hip_attention.torch_backend import select as torch_select
+from hip_attention.torch_backend.summaries import KeySummaries
+from hip_attention.triton_backend.select import select
+from hip_attention.triton_backend.summaries import TreeSummaries
 from torch import Tensor
 from transformers import AttentionInterface
 

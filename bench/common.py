@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import transformers
 
-from hipcli.loading import load_model, load_tokenizer
-from hipcli.models import resolve
+from hipcli.models.load import load_model, load_tokenizer
+from hipcli.models.resolve import resolve
 
 RESULTS = Path(__file__).parent / "results"
 

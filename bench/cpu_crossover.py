@@ -10,12 +10,12 @@ import statistics
 
 import torch
 from common import machine, save, seconds
-from hip_attention.cache import LayerCache
+from hip_attention.cache.layer import LayerCache
 from hip_attention.config import HipConfig
-from hip_attention.rotary import Rotary
+from hip_attention.rope import Rotary
 from torch import Tensor
 
-from hipcli.engine import CHUNK_CPU
+from hipcli.engine.engine import CHUNK_CPU
 
 SHAPES = {"SmolLM2-135M": (9, 3, 64), "Qwen2.5-0.5B": (14, 2, 64), "Qwen2.5-1.5B": (12, 2, 128)}
 

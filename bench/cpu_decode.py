@@ -14,10 +14,10 @@ import torch
 from common import load, save, seconds
 from transformers import DynamicCache
 
-from hipcli.engine import Engine
+from hipcli.engine.engine import Engine
 from hipcli.evaluation.specs import parse
-from hipcli.models import resolve, shape
-from hipcli.positions import place
+from hipcli.models.resolve import resolve, shape
+from hipcli.planning.positions import place
 
 TOKEN = 5
 

@@ -15,11 +15,11 @@ import torch
 from common import load, machine, save, seconds, tokens
 from transformers import DynamicCache
 
-from hipcli.engine import Engine
+from hipcli.engine.engine import Engine
+from hipcli.engine.events import Done
 from hipcli.evaluation.specs import Spec, parse
-from hipcli.events import Done
-from hipcli.models import ModelShape, resolve, shape
-from hipcli.positions import place, stretch
+from hipcli.models.resolve import ModelShape, resolve, shape
+from hipcli.planning.positions import place, stretch
 
 
 @torch.inference_mode()

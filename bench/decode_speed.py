@@ -12,11 +12,11 @@ from pathlib import Path
 
 from common import load, machine, save, tokens
 
-from hipcli.engine import Engine
+from hipcli.engine.engine import Engine
+from hipcli.engine.events import Done
 from hipcli.evaluation.specs import parse
-from hipcli.events import Done
-from hipcli.models import resolve, shape
-from hipcli.positions import stretch
+from hipcli.models.resolve import resolve, shape
+from hipcli.planning.positions import stretch
 
 QUESTION = 8  # last tokens of the text, which are read like a question
 ANSWER = 65

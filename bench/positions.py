@@ -24,8 +24,8 @@ from hip_attention.yarn import Yarn
 from perplexity import losses
 
 from hipcli.evaluation.specs import parse
-from hipcli.models import resolve, shape
-from hipcli.positions import stretch
+from hipcli.models.resolve import resolve, shape
+from hipcli.planning.positions import stretch
 
 PIECE = 1024  # tokens that share one cut prompt
 

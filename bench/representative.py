@@ -9,13 +9,14 @@ from functools import partial
 
 import torch
 from common import save
-from hip_attention.benchmark import Shape, make_data, milliseconds, select_all
 from hip_attention.config import HipConfig
-from hip_attention.geometry import slabs, sparse_start
-from hip_attention.summaries import KeySummaries
-from hip_attention.torch_select import select as torch_select
+from hip_attention.plan import slabs, sparse_start
+from hip_attention.torch_backend.select import select as torch_select
+from hip_attention.torch_backend.summaries import KeySummaries
 from torch import Tensor
 from triton import TritonError
+
+from hipcli.benchmark.attention import Shape, make_data, milliseconds, select_all
 
 CONFIGS = {
     **{

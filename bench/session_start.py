@@ -16,9 +16,9 @@ from pathlib import Path
 
 from common import save
 
-from hipcli.loading import load_tokenizer
-from hipcli.models import DEFAULT_MODEL, resolve
-from hipcli.storage import size_of
+from hipcli.disk.files import size_of
+from hipcli.models.load import load_tokenizer
+from hipcli.models.resolve import DEFAULT_MODEL, resolve
 
 _QUESTIONS = ("Who is Dorothea's sister?", "Where does Mr. Casaubon live?", "Who is Celia?", "What is Tipton Grange?")
 

@@ -33,7 +33,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        from hipcli.cli import app
+        from hipcli.cli.app import app
 
         return int(app(prog_name="hip", standalone_mode=False) or ExitCode.DONE)
     except HipError as error:
@@ -58,7 +58,7 @@ def _run() -> int:
 
 
 def _report(error: HipError) -> int:
-    from hipcli.render import report
+    from hipcli.output.render import report
 
     _trace(error)
     report(error)
@@ -66,7 +66,7 @@ def _report(error: HipError) -> int:
 
 
 def _report_usage(error: Exception) -> int:
-    from hipcli.render import report
+    from hipcli.output.render import report
 
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
@@ -77,7 +77,7 @@ def _report_usage(error: Exception) -> int:
 
 
 def _report_bug(error: Exception) -> int:
-    from hipcli.render import report_internal
+    from hipcli.output.render import report_internal
 
     _trace(error)
     report_internal(error)

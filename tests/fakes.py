@@ -10,16 +10,17 @@ from typing import Any
 from hip_attention.config import HipConfig
 from hip_attention.yarn import Yarn
 
-from hipcli import budget, runtime
-from hipcli.events import Done, Event, PrefillProgress, Token
-from hipcli.models import ModelShape
-from hipcli.options import KvStorage
-from hipcli.saved import Basis
-from hipcli.settings import Settings
+from hipcli.cli.options import KvStorage
+from hipcli.cli.settings import Settings
+from hipcli.disk.sessions import Basis
+from hipcli.engine import runtime
+from hipcli.engine.events import Done, Event, PrefillProgress, Token
+from hipcli.models.resolve import ModelShape
+from hipcli.planning import budget
 
 
 class WordTokenizer:
-    """One id a word or a piece of white space; has what `hipcli.tokens` asks of a tokenizer without a chat template."""
+    """One id a word or a piece of white space; has what `prompt.tokens` asks of a tokenizer without a chat template."""
 
     chat_template = None
     bos_token_id = None

@@ -6,4 +6,4 @@ from typing import Any
 
 
 def schema(name: str) -> dict[str, Any]:
-    return json.loads((resources.files("hipcli") / "schema" / name).read_text())
+    return json.loads((resources.files("hipcli.output") / "schema" / name).read_text())

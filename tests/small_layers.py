@@ -2,8 +2,8 @@
 
 import torch
 from hip_attention import HipConfig, reference
-from hip_attention.cache import LayerCache
-from hip_attention.rotary import Rotary
+from hip_attention.cache.layer import LayerCache
+from hip_attention.rope import Rotary
 from torch import Tensor
 
 

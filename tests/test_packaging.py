@@ -30,7 +30,7 @@ def test_top_level_names(wheel: Path) -> None:
 def test_data_files_are_inside(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"hipcli/prompts/summarize.md", "hipcli/prompts/ask.md", "hip_attention/reference.py"} <= names
-    assert any(name.startswith("hipcli/schema/") and name.endswith(".json") for name in names)
+    assert any(name.startswith("hipcli/output/schema/") and name.endswith(".json") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -1,6 +1,7 @@
 """Where the Triton tests run: on a GPU, or in Triton's interpreter where TRITON_INTERPRET=1 is set.
 
-The interpreter has to be chosen before Triton is imported: `test_triton_interpreter.py` starts a process for it.
+The interpreter has to be chosen before Triton is imported: `triton_backend/test_interpreter.py` starts processes
+for it.
 """
 
 import os

@@ -7,12 +7,12 @@ Decode chooses anew at every token: `refresh_interval` does not apply.
 from collections.abc import Callable
 
 import torch
-from hip_attention import torch_attend
 from hip_attention.backend import search_start, uses_triton
-from hip_attention.cache import SparseAttention
+from hip_attention.cache.layer import SparseAttention
 from hip_attention.config import HipConfig
-from hip_attention.dense import dense_attention
-from hip_attention.geometry import Slab, searchable_blocks, slabs
+from hip_attention.plan import Slab, searchable_blocks, slabs
+from hip_attention.torch_backend import attend as torch_attend
+from hip_attention.torch_backend.dense import dense_attention
 from torch import Tensor
 
 # (rows [B, Hkv, M, D], number of first blocks N) -> scores of these blocks [B, Hkv, M, N]
@@ -148,7 +148,7 @@ def _attend(
             scale=scale, sink=config.sink, window=config.window, block_k=config.block_k,
         )  # fmt: skip
         return
-    from hip_attention import triton_attend
+    from hip_attention.triton_backend import attend as triton_attend
 
     with torch.cuda.device_of(query):
         triton_attend.attend(

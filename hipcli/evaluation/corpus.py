@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 
-from hipcli.documents import Document
+from hipcli.documents.document import Document
 from hipcli.errors import ExitCode, HipError
-from hipcli.templates import marked_text
+from hipcli.prompt.templates import marked_text
 
 _SENTENCE = re.compile(r"""(?s)\S.{0,400}?(?:[.!?]['"”’)\]]*\s+|\n\s*\n)|.{1,400}(?:\s|$)|.{1,400}""")
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import torch
 from hip_attention.config import HipConfig
-from hip_attention.geometry import Slab, searchable_blocks
-from hip_attention.summaries import KeySummaries
-from hip_attention.torch_select import select
+from hip_attention.plan import Slab, searchable_blocks
+from hip_attention.torch_backend.select import select
+from hip_attention.torch_backend.summaries import KeySummaries
 from torch import Tensor
 
 from hipcli.evaluation.baselines import Chooser, block_attention

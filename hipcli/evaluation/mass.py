@@ -1,11 +1,11 @@
 """Attention mass kept: which share of a row's dense attention falls on the keys that a spec lets it see."""
 
 import torch
-from hip_attention import torch_select
 from hip_attention.config import HipConfig
-from hip_attention.dense import dense_attention
-from hip_attention.geometry import Slab
-from hip_attention.summaries import KeySummaries
+from hip_attention.plan import Slab
+from hip_attention.torch_backend import select as torch_select
+from hip_attention.torch_backend.dense import dense_attention
+from hip_attention.torch_backend.summaries import KeySummaries
 from torch import Tensor
 
 from hipcli.evaluation import baselines, hyper, leaves

@@ -7,8 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
 
-from hipcli.documents import Document, Page
-from hipcli.engine import Engine
+from hipcli.documents.document import Document, Page
+from hipcli.engine.engine import Engine
+from hipcli.engine.events import Event, Token
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.corpus import Corpus
 from hipcli.evaluation.needles import GROUPS, Needle, Puzzle, Question, puzzle
@@ -16,7 +17,6 @@ from hipcli.evaluation.scoring import found
 from hipcli.evaluation.specs import Spec
 from hipcli.evaluation.subject import Subject
 from hipcli.evaluation.units import Outcome, Unit
-from hipcli.events import Event, Token
 
 _SPARE = 8  # tokens an answer may take beyond the model answer
 _UNFINISHED = re.compile(r"\w+$")  # a last word that may still grow: 12 may become 123

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from hipcli.documents import Document
+from hipcli.documents.document import Document
+from hipcli.documents.inputs import ReadOptions, read_documents, standard_input
+from hipcli.engine.events import Token
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.scoring import Rouge, contains, exact_match, token_f1
 from hipcli.evaluation.specs import Spec
 from hipcli.evaluation.subject import Subject
 from hipcli.evaluation.units import Outcome, Unit
-from hipcli.events import Token
-from hipcli.inputs import ReadOptions, read_documents, standard_input
 
 SUMMARY = "summary"
 ANSWER_TOKENS = {SUMMARY: 320}

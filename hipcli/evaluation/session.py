@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hipcli import render
-from hipcli.documents import Document
+from hipcli.documents.document import Document
+from hipcli.documents.inputs import ReadOptions, default_paths, read_documents, standard_input
+from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.specs import Spec, parse, tokens
-from hipcli.inputs import ReadOptions, default_paths, read_documents, standard_input
-from hipcli.models import resolve
-from hipcli.threads import wait_without_spinning
+from hipcli.models.resolve import resolve
+from hipcli.output import render
 
 if TYPE_CHECKING:
     from hipcli.evaluation.questions import Skipped

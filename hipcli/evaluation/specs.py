@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from hip_attention.config import HipConfig
 
+from hipcli.cli.options import KvStorage
 from hipcli.errors import ExitCode, HipError
-from hipcli.options import KvStorage
 
 if TYPE_CHECKING:
-    from hip_attention.cache import SparseAttention
+    from hip_attention.cache.layer import SparseAttention
 
 # Methods that this package brings; they choose by every row of a query block unless told otherwise.
 BASELINES = ("quest", "mean", "oracle", "leaves", "hyper")

@@ -6,21 +6,21 @@ from contextlib import contextmanager
 from functools import cached_property
 
 import torch
-from hip_attention.cache import SparseAttention
+from hip_attention.cache.layer import SparseAttention
 from hip_attention.config import HipConfig
 from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
 from hip_attention.yarn import Yarn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hipcli import templates
-from hipcli.engine import CHUNK_CPU, CHUNK_GPU, Engine
+from hipcli.engine.engine import CHUNK_CPU, CHUNK_GPU, Engine
 from hipcli.errors import HipError
 from hipcli.evaluation.specs import Spec
-from hipcli.loading import choose_device, choose_dtype, load_model, load_tokenizer
-from hipcli.models import ModelSource, shape, weight_files
-from hipcli.positions import stretch
-from hipcli.tokens import PromptEncoder
+from hipcli.models.load import choose_device, choose_dtype, load_model, load_tokenizer
+from hipcli.models.resolve import ModelSource, shape, weight_files
+from hipcli.planning.positions import stretch
+from hipcli.prompt import templates
+from hipcli.prompt.tokens import PromptEncoder
 
 _ROWS = 256  # rows of logits at a time: a vocabulary is wide
 _EDGE = 1 << 20

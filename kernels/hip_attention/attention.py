@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hip_attention import torch_attend, torch_select
 from hip_attention.backend import Summaries, make_summaries, search_start, uses_triton
 from hip_attention.config import HipConfig
-from hip_attention.dense import dense_attention
-from hip_attention.geometry import slabs
-from hip_attention.rotary import Rotary
-from hip_attention.summaries import KeySummaries
+from hip_attention.plan import slabs
+from hip_attention.rope import Rotary
+from hip_attention.torch_backend import attend as torch_attend
+from hip_attention.torch_backend import select as torch_select
+from hip_attention.torch_backend.dense import dense_attention
+from hip_attention.torch_backend.summaries import KeySummaries
 
 NEEDS_ROTARY = "packed positions need keys before rotation: attend through a cache that has a rotary"
 DENSE_HEADS = 4  # key heads whose rows are attended densely at a time: bounds the memory for results
@@ -112,7 +113,7 @@ def sparse_rows(
     Arguments as those of `prefill`. Query rows are rotated to the positions they attend at. Packed rows read no `key`.
     """
     if uses_triton(config, query.device):
-        from hip_attention import triton_prefill
+        from hip_attention.triton_backend import prefill as triton_prefill
 
         if unrotated is None:
             triton_prefill.prefill(query, key, value, start, length_k, summaries, config, scale, output)
@@ -150,7 +151,7 @@ def sliding_attention(
     if length_k <= window:
         return dense_attention(query, key, value, scale)
     if uses_triton(config, query.device):
-        from hip_attention import triton_prefill
+        from hip_attention.triton_backend import prefill as triton_prefill
 
         return triton_prefill.sliding(query, key, value, window, config, scale)
     seen = min(length_k, length_q + window - 1)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hip_attention.config import HipConfig
-from hip_attention.geometry import sparse_start
-from hip_attention.summaries import KeySummaries
+from hip_attention.plan import sparse_start
+from hip_attention.torch_backend.summaries import KeySummaries
 
 # What a search costs as a whole, and what a row of sparse attention costs, in keys that dense attention reads in the
 # same time; measured on an H100 (docs/benchmarks.md).
@@ -61,7 +61,7 @@ def uses_triton(config: HipConfig, device: torch.device) -> bool:
 def make_summaries(config: HipConfig, device: torch.device, capacity: int = 0) -> Summaries:
     """An empty tree of key summaries for the backend on `device`, with memory reserved for those of `capacity` keys."""
     if uses_triton(config, device):
-        from hip_attention.triton_summaries import TreeSummaries
+        from hip_attention.triton_backend.summaries import TreeSummaries
 
         return TreeSummaries(config.sink, config.block_k, capacity)
     return KeySummaries(config.sink, config.block_k, capacity)

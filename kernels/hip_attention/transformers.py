@@ -20,11 +20,11 @@ from transformers import AttentionInterface, Cache, PreTrainedConfig, PreTrained
 from transformers.cache_utils import CacheLayerMixin
 
 from hip_attention.attention import attention, sliding_attention
-from hip_attention.cache import LayerCache, SparseAttention, make_layers
+from hip_attention.cache.layer import LayerCache, SparseAttention, make_layers
+from hip_attention.cache.step import Step
 from hip_attention.config import HipConfig
-from hip_attention.dense import dense_attention
-from hip_attention.rotary import IdentityRotary, Rotary
-from hip_attention.step import Step
+from hip_attention.rope import IdentityRotary, Rotary
+from hip_attention.torch_backend.dense import dense_attention
 from hip_attention.yarn import Yarn
 
 NAME = "hip"

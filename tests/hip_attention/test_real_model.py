@@ -15,16 +15,16 @@ LENGTH = 4096
 
 @pytest.fixture(scope="module")
 def model():
-    from hipcli.loading import load_model
-    from hipcli.models import resolve
+    from hipcli.models.load import load_model
+    from hipcli.models.resolve import resolve
 
     return load_model(resolve(None), dtype="float32")
 
 
 @pytest.fixture(scope="module")
 def ids(model):
-    from hipcli.loading import load_tokenizer
-    from hipcli.models import resolve
+    from hipcli.models.load import load_tokenizer
+    from hipcli.models.resolve import resolve
 
     text = 2 * (ROOT / "LICENSE").read_text()
     return torch.tensor([load_tokenizer(resolve(None)).encode(text)[:LENGTH]])
@@ -61,9 +61,9 @@ def test_chunked_prefill_equals_one_shot(model, ids) -> None:
 
 @torch.inference_mode()
 def test_generate_equals_the_engine(model, ids) -> None:
-    from hipcli.engine import Engine, TextStream
-    from hipcli.loading import load_tokenizer
-    from hipcli.models import resolve
+    from hipcli.engine.engine import Engine, TextStream
+    from hipcli.models.load import load_tokenizer
+    from hipcli.models.resolve import resolve
 
     config = replace(HipConfig(), min_context=0, question="sparse")
     prompt, question = ids[:, :3000], ids[:, 3000:3040]

@@ -8,11 +8,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import hipcli.health
-from hipcli import embedded, model_cache
-from hipcli.commands.doctor import doctor
-from hipcli.commands.models import app as models
-from hipcli.health import checks
+import hipcli.doctor
+from hipcli.cli.commands.doctor import doctor
+from hipcli.cli.commands.models import app as models
+from hipcli.disk import converted
+from hipcli.doctor import checks
+from hipcli.models import embedded
 
 LLAMA = {
     "model_type": "llama",
@@ -89,7 +90,7 @@ class TestDoctor:
         assert not cache.exists()  # looking changes nothing
 
     def test_default_in_the_cache(self):
-        model_folder(model_cache.folder_of(embedded.SHA256))
+        model_folder(converted.folder_of(embedded.SHA256))
         check = found()["model"]
         assert check.status == "ok"
         assert check.value == "smollm2-135m: llama, window 4,096 tokens, 0.00 GB"
@@ -106,7 +107,7 @@ class TestDoctor:
         run("doctor", broken=True)
 
     def test_little_memory(self, monkeypatch):
-        monkeypatch.setattr(hipcli.health, "available_memory", lambda device: 10**8)
+        monkeypatch.setattr(hipcli.doctor, "available_memory", lambda device: 10**8)
         assert found()["memory"].status == "warn"
 
 
@@ -118,8 +119,8 @@ class TestModels:
         assert "not fetched yet: hip models pull" in lines[1]
 
     def test_what_is_listed(self, tmp_path):
-        model_folder(model_cache.folder_of(embedded.SHA256))
-        gguf = model_folder(model_cache.folder_of("ab" * 32))
+        model_folder(converted.folder_of(embedded.SHA256))
+        gguf = model_folder(converted.folder_of("ab" * 32))
         (gguf / "origin.json").write_text(json.dumps({"origin": "/data/my.gguf", "sha256": "ab" * 32}))
         hub_model(tmp_path, "org/good")
         hub_model(tmp_path, "org/branch", branch="v2")
@@ -137,18 +138,18 @@ class TestModels:
         assert table[4].split() == ["org/good", "4,096", "0.00", "GB"]
 
     def test_damaged_notes_do_not_stop_the_list(self, tmp_path):
-        gguf = model_folder(model_cache.folder_of("ab" * 32))
+        gguf = model_folder(converted.folder_of("ab" * 32))
         (gguf / "origin.json").write_text("{")
         hub_model(tmp_path, "org/good")
         assert "org/good" in run("models", "list")
 
     def test_pull_prints_the_folder(self, cache):
-        folder = model_folder(model_cache.folder_of(embedded.SHA256))
+        folder = model_folder(converted.folder_of(embedded.SHA256))
         assert run("models", "pull") == f"{folder}\n"
 
     def test_listing_needs_no_torch(self, tmp_path):
         program = (
-            "import sys; from hipcli.installed import installed; print(*(m.name for m in installed()));"
+            "import sys; from hipcli.models.installed import installed; print(*(m.name for m in installed()));"
             "assert not {'torch', 'transformers'} & set(sys.modules)"
         )
         environment = os.environ | {"HF_HOME": str(tmp_path)}

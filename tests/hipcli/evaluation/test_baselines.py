@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from hip_attention import HipConfig
-from hip_attention.geometry import searchable_blocks
+from hip_attention.plan import searchable_blocks
 
 from hipcli.evaluation import baselines, hyper
 from hipcli.evaluation.mass import mass

@@ -11,7 +11,7 @@ import torch
 from hipcli.evaluation import questions
 from hipcli.evaluation.specs import parse
 from hipcli.evaluation.subject import Subject
-from hipcli.models import resolve
+from hipcli.models.resolve import resolve
 
 TINY = runpy.run_path(str(Path(__file__).parents[2] / "data/tiny_models.py"))
 SPARSE = "min_context=0,top_k=64,block_q=16,block_k=8,sink=16,window=32,dense_layers=0"

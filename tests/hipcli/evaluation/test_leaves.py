@@ -3,7 +3,7 @@
 import pytest
 import torch
 from hip_attention.config import HipConfig
-from hip_attention.geometry import searchable_blocks, slabs
+from hip_attention.plan import searchable_blocks, slabs
 
 from hipcli.evaluation import baselines, leaves
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hipcli.documents import Document, Page
+from hipcli.documents.document import Document, Page
 from hipcli.errors import HipError
 from hipcli.evaluation.corpus import Corpus, stretch
 from hipcli.evaluation.needle import build, hide

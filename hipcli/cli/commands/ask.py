@@ -1,0 +1,105 @@
+"""`hip ask`: any number of questions about the same documents, which are read once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hipcli.cli import options as o
+from hipcli.errors import ExitCode, HipError
+from hipcli.models.resolve import DEFAULT_MODEL
+
+Question = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--question",
+        "-q",
+        metavar="TEXT",
+        help="What to ask. Repeatable.",
+        rich_help_panel=o.PROMPT,
+        show_default=False,
+    ),
+]
+QuestionFile = Annotated[
+    str | None,
+    typer.Option(
+        "--questions",
+        metavar="FILE",
+        help="Read questions from FILE, one a line; - for standard input.",
+        rich_help_panel=o.PROMPT,
+        show_default=False,
+    ),
+]
+
+
+def ask(
+    ctx: typer.Context,
+    paths: o.Paths = None,
+    question: Question = None,
+    questions: QuestionFile = None,
+    include: o.Include = None,
+    exclude: o.Exclude = None,
+    no_gitignore: o.NoGitignore = False,
+    pages: o.Pages = None,
+    password: o.Password = None,
+    encoding: o.Encoding = None,
+    session: o.SessionName = None,
+    prompt: o.PromptName = "ask",
+    parameters: o.Parameters = None,
+    model: o.ModelName = DEFAULT_MODEL,
+    device: o.Device = "auto",
+    dtype: o.ModelDtype = "auto",
+    kv_cache: o.KvCache = "auto",
+    attention: o.Attention = "hip",
+    top_k: o.TopK = None,
+    refresh_interval: o.RefreshInterval = None,
+    window: o.Window = None,
+    sink: o.Sink = o.ATTENTION_DEFAULTS.sink,
+    dense_layers: o.DenseLayers = o.ATTENTION_DEFAULTS.dense_layers,
+    selector: o.KeySelector = o.ATTENTION_DEFAULTS.selector,
+    positions: o.Positions = "auto",
+    temperature: o.Temperature = 0.0,
+    top_p: o.TopP = 1.0,
+    seed: o.Seed = None,
+    max_tokens: o.MaxTokens = o.ANSWER_TOKENS,
+    as_json: o.AsJson = False,
+    output: o.OutputFile = None,
+    dry_run: o.DryRun = False,
+    verbose: o.Verbose = False,
+    quiet: o.Quiet = False,
+) -> int:
+    """Answer questions about files, directories or standard input. All documents are read together, in one prompt,
+    and only once, however many questions there are. Nothing is cut off: what does not fit is refused, and --dry-run
+    tells beforehand.
+    """
+    from hipcli.cli.settings import gather
+    from hipcli.run import Task, run
+
+    settings = gather(ctx)
+    asked = [*(question or ()), *_from_file(questions, paths)]
+    if not asked or not all(text.strip() for text in asked):
+        hint = 'ask with -q "QUESTION", or with --questions FILE'
+        raise HipError("--question: nothing is asked" if asked else "no question", hint, ExitCode.USAGE)
+    return run(Task("ask", asked), paths, settings)
+
+
+def _from_file(name: str | None, paths: list[str] | None) -> list[str]:
+    """The lines of a file of questions, blank ones skipped. Raises HipError, exit code 2."""
+    from hipcli.documents.inputs import STDIN, standard_input
+    from hipcli.documents.text import decode
+
+    if name is None:
+        return []
+    if name == STDIN and (not paths or STDIN in paths):
+        raise HipError(
+            "--questions -: standard input is already the document", "give the document as a PATH", ExitCode.USAGE
+        )
+    try:
+        data = standard_input().read() if name == STDIN else Path(name).read_bytes()
+    except OSError as error:
+        raise HipError(f"--questions {name}: {error.strerror}", None, ExitCode.USAGE) from error
+    text, _ = decode(data, name, None)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise HipError(f"--questions {name}: no question in it", None, ExitCode.USAGE)
+    return lines

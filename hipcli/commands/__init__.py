@@ -1,1 +1,0 @@
-"""One file a verb: each turns options into calls and prints nothing but through `hipcli.render`."""

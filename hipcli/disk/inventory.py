@@ -1,0 +1,139 @@
+"""What takes space in hip's cache (sessions, converted models, what killed runs left), and removing it.
+
+Nothing but what hip itself makes is ever listed, and so nothing else is ever removed, whatever folder is the cache.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from hipcli.disk import converted, files, sessions
+from hipcli.errors import ExitCode, HipError
+
+Kind = Literal["session", "model", "left over"]
+
+_MODEL_FOLDER = re.compile(r"[0-9a-f]{32}-v\d+")
+_SESSION_FILE = re.compile(
+    rf"{re.escape(sessions.HEADER)}|{re.escape(sessions.TOKENS)}|\d+-\d+\.safetensors|{re.escape(files.PARTIAL)}.*"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something in the cache. `used` is when it was last wanted, in seconds since 1970; `note` says more."""
+
+    name: str
+    kind: Kind
+    path: Path
+    bytes: int
+    used: float
+    note: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "used": datetime.fromtimestamp(self.used, UTC).isoformat(timespec="seconds"),
+            "note": self.note,
+        }
+
+
+def entries() -> list[Entry]:
+    """Everything in the cache, what was used last first. Left-overs of runs that still go on are not listed."""
+    found = [*_sessions(), *_models(), *_partial()]
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def named(names: Sequence[str]) -> list[Entry]:
+    """The entries with these names. Raises HipError, exit code 2, for a name that nothing has."""
+    present = entries()
+    for name in names:
+        if not any(entry.name == name for entry in present):
+            raise HipError(f"{name}: not in the cache", "`hip cache ls` shows what is", ExitCode.USAGE)
+    return [entry for entry in present if entry.name in names]
+
+
+def surplus(present: Sequence[Entry], max_bytes: int) -> list[Entry]:
+    """Sessions and models to give up so that the rest takes at most `max_bytes`: those not used for longest."""
+    kept = sorted((entry for entry in present if entry.kind != "left over"), key=lambda entry: entry.used)
+    size = sum(entry.bytes for entry in kept)
+    chosen = []
+    while size > max_bytes:
+        chosen.append(kept.pop(0))
+        size -= chosen[-1].bytes
+    return chosen
+
+
+def remove(entry: Entry) -> None:
+    """Remove an entry, whole. Raises HipError when a run is using it or the cache cannot be written."""
+    with files.cache_errors():
+        lock = files.Lock.take(entry.path if entry.path.is_dir() else entry.path.parent)
+        if lock is None:
+            raise HipError(f"{entry.name}: a run is using it", "wait for that run to end")
+        with lock:
+            files.remove(entry.path)
+
+
+def _sessions() -> Iterator[Entry]:
+    for folder in _folders(sessions.sessions_dir()):
+        # Who keeps other things in a folder of this name wants to keep them.
+        if sessions.is_name(folder.name) and all(_SESSION_FILE.fullmatch(file.name) for file in folder.iterdir()):
+            yield from _session(folder)
+
+
+def _session(folder: Path) -> Iterator[Entry]:
+    """A session, and what killed runs left in it."""
+    try:
+        header = sessions.read_header(folder)
+    except (HipError, ValueError) as error:
+        note = error.message if isinstance(error, HipError) else "damaged"
+        yield _entry(folder, "session", note)
+        return
+    if header is None:
+        if _abandoned(folder):
+            yield _entry(folder, "left over", "a session without content")
+        return
+    part = "" if header.complete else f", {header.saved / header.whole:.0%} read"
+    note = f"{header.basis.model}, {header.tokens:,} tokens{part}"
+    orphans = sessions.orphans(folder) if _abandoned(folder) else []
+    left = [_entry(path, "left over", "unfinished", f"{folder.name}/{path.name}") for path in orphans]
+    size = files.size_of(folder) - sum(entry.bytes for entry in left)
+    yield Entry(folder.name, "session", folder, size, header.used, note)
+    yield from left
+
+
+def _models() -> Iterator[Entry]:
+    origins = {model.folder: model.origin for model in converted.all_converted()}
+    for folder in _folders(converted.models_dir()):
+        if _MODEL_FOLDER.fullmatch(folder.name):
+            yield _entry(folder, "model", "converted", origins.get(folder, folder.name))
+
+
+def _partial() -> Iterator[Entry]:
+    """What was being made or removed when its process was killed."""
+    for parent in (sessions.sessions_dir(), converted.models_dir()):
+        for folder in _folders(parent):
+            if folder.name.startswith(files.PARTIAL) and _abandoned(folder):
+                yield _entry(folder, "left over", "unfinished")
+
+
+def _entry(path: Path, kind: Kind, note: str, name: str = "") -> Entry:
+    size = files.size_of(path) if path.is_dir() else path.stat().st_size
+    return Entry(name or path.name, kind, path, size, path.stat().st_mtime, note)
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether no run has it."""
+    lock = files.Lock.take(folder)
+    if lock is not None:
+        lock.release()
+    return lock is not None

@@ -1,0 +1,253 @@
+"""From what the user calls a model to a local folder with it, and what its config.json alone says about it.
+
+Never imports torch or transformers, so that a dry run stays quick.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hipcli.disk import converted
+from hipcli.errors import HipError
+from hipcli.models import embedded, hub
+from hipcli.models.families import check_family, text_config
+
+DEFAULT_MODEL = embedded.NAME
+
+_HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
+_INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model on this machine.
+
+    `name` is what the user asked for; `path` a folder with config.json, tokenizer and *.safetensors; `revision` the
+    commit of a Hugging Face model, the sha256 of the GGUF file it was made from, or "" for a plain folder.
+    """
+
+    name: str
+    path: Path
+    revision: str
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The sizes that decide memory, and how far positions go.
+
+    `window` is the number of trained positions, None where config.json is silent; `rope` how rotary positions are
+    scaled, "default" where they are not.
+    """
+
+    family: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    window: int | None
+    weight_bytes: int
+    rope: str = "default"
+
+    def kv_bytes_per_token(self, bytes_per_value: int = 2) -> int:
+        """Keys and values of one token in all layers (an upper bound where some layers slide)."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * bytes_per_value
+
+
+def _say_nothing(_notice: str) -> None:
+    pass
+
+
+def resolve(name: str | None, say: Callable[[str], None] = _say_nothing, *, refresh: bool = False) -> ModelSource:
+    """Find the model called `name`, fetching or converting it when this is the first time.
+
+    `name` is None or DEFAULT_MODEL for the embedded default, a folder of safetensors, a GGUF file, or a Hugging Face
+    id `org/name[@revision]`. A cached Hugging Face model is used without asking the network unless `refresh`. `say`
+    gets one line before anything that takes long. Raises HipError when there is no such model or hip cannot read it.
+    """
+    if name is None or name == DEFAULT_MODEL:
+        return ModelSource(DEFAULT_MODEL, embedded.fetch(say), embedded.SHA256)
+    path = Path(name).expanduser()
+    try:
+        if name and path.is_dir():
+            _check_folder(path, name)
+            return ModelSource(name, path, "")
+        if path.is_file():
+            return _from_file(path, name, say)
+    except PermissionError as error:
+        raise HipError(f"{name}: permission denied", "make it readable, or name another model") from error
+    if match := _HUB_ID.fullmatch(name):
+        return _from_hub(match[1], match[2], name, say, refresh)
+    raise HipError(
+        f"{name}: no such model",
+        f"give {DEFAULT_MODEL}, a folder with safetensors, a GGUF file, or a Hugging Face id such as "
+        "Qwen/Qwen3-0.6B; `hip models list` shows what is here",
+    )
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that `resolve` would give without fetching or converting anything, None when it would have to.
+
+    Raises HipError where `resolve` would refuse what is there.
+    """
+    if name == DEFAULT_MODEL:
+        return embedded.cached()
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        folder: Path | None = path
+    elif path.is_file():
+        folder = converted.folder_of(converted.sha256_of(path))
+        folder = folder if folder.is_dir() else None
+    else:
+        match = _HUB_ID.fullmatch(name)
+        folder = _cached(match[1], match[2]) if match else None
+    if folder:
+        _check_folder(folder, name)
+    return folder
+
+
+def shape(source: ModelSource) -> ModelShape:
+    """Read a model's sizes from its config.json. Raises HipError when one that is needed is missing or absurd."""
+    config = text_config(read_config(source.path, source.name))
+
+    def number(*keys: str, default: int | None = None) -> int:
+        for key in keys:
+            value = config.get(key)
+            if isinstance(value, int) and value > 0:
+                return value
+        if default is None:
+            raise HipError(f"{source.name}: its config.json has no usable {keys[0]}")
+        return default
+
+    heads = number("num_attention_heads", "n_head")
+    hidden = number("hidden_size", "n_embd")
+    return ModelShape(
+        family=str(config.get("model_type", "unknown")),
+        layers=number("num_hidden_layers", "n_layer"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=number("num_key_value_heads", default=heads),
+        head_dim=number("head_dim", default=hidden // heads),
+        window=_window(config),
+        weight_bytes=sum(file.stat().st_size for file in weight_files(source.path)),
+        rope=_rope_type(config),
+    )
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """The whole config.json of a model folder. Raises HipError when it is missing or not an object."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        ggufs = sorted(folder.glob("*.gguf"))
+        hint = f"name the file: --model {ggufs[0]}" if ggufs else "a model folder holds config.json and *.safetensors"
+        raise HipError(f"{name}: no config.json in it", hint) from error
+    except (ValueError, RecursionError) as error:
+        raise HipError(f"{name}: config.json is not valid JSON", "download the model again") from error
+    if not isinstance(config, dict):
+        raise HipError(f"{name}: config.json is not an object", "download the model again")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that transformers will read, present or not; [] when there are none.
+
+    Raises ValueError when the index of a model in several files is damaged.
+    """
+    if (folder / _INDEX).is_file():
+        try:
+            names = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+            # Names only: an index must not point outside its own folder.
+            return sorted({folder / Path(name).name for name in names})
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{_INDEX}: no weight_map") from error
+    single = folder / "model.safetensors"
+    return [single] if single.is_file() else []
+
+
+def _window(config: dict[str, Any]) -> int | None:
+    window = next(
+        (
+            config[key]
+            for key in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
+            if isinstance(config.get(key), int)
+        ),
+        None,
+    )
+    if window and _rope_type(config) == "yarn":
+        rope = _rope(config)
+        # Some configs state the window before scaling, some after it.
+        original = rope.get("original_max_position_embeddings") or window
+        window = max(window, round(original * rope.get("factor", 1.0)))
+    return window
+
+
+def _rope(config: dict[str, Any]) -> dict[str, Any]:
+    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    return rope if isinstance(rope, dict) else {}
+
+
+def _rope_type(config: dict[str, Any]) -> str:
+    rope = _rope(config)
+    return str(rope.get("rope_type", rope.get("type", "default")))
+
+
+def _from_file(path: Path, name: str, say: Callable[[str], None]) -> ModelSource:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"GGUF":
+        raise HipError(f"{name}: not a GGUF file", "give a .gguf file, or the folder that holds the safetensors")
+    sha256 = converted.sha256_of(path)
+    return ModelSource(name, converted.converted(path, sha256, str(path.resolve()), say), sha256)
+
+
+def _from_hub(
+    repository: str, revision: str | None, name: str, say: Callable[[str], None], refresh: bool
+) -> ModelSource:
+    folder = None if refresh else _cached(repository, revision)
+    if folder is None:
+        folder = hub.fetch(repository, revision, lambda seen: check_family(read_config(seen, name), name), say)
+        if not _is_complete(folder):
+            raise HipError(
+                f"{name}: no safetensors weights in the repository, or not all of them in the Hugging Face cache",
+                f"use a safetensors version of the model, or run `hip models pull {name}` where there is a network",
+            )
+    _check_folder(folder, name)
+    return ModelSource(name, folder, folder.name)
+
+
+def _cached(repository: str, revision: str | None) -> Path | None:
+    folder = hub.cached(repository, revision)
+    return folder if folder and _is_complete(folder) else None
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        files = weight_files(folder)
+    except ValueError:
+        return False
+    return bool(files) and all(file.is_file() for file in files) and (folder / "config.json").is_file()
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """Refuse what cannot be loaded before anything large is read."""
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise HipError(f"{name}: an adapter, not a whole model", "merge it into its base model first")
+    check_family(read_config(folder, name), name)
+    try:
+        files = weight_files(folder)
+    except ValueError as error:
+        raise HipError(f"{name}: {_INDEX} is damaged", "download the model again") from error
+    if missing := [file.name for file in files if not file.is_file()]:
+        raise HipError(f"{name}: {missing[0]} is missing", "download the model again, completely")
+    if files:
+        return
+    if any(any(folder.glob(pattern)) for pattern in ("*.bin", "*.pt", "*.pth")):
+        raise HipError(
+            f"{name}: its weights are pickled PyTorch files, which can run code when they are opened",
+            "use a safetensors version of the model",
+        )
+    raise HipError(f"{name}: no *.safetensors in it", "a model folder holds config.json and *.safetensors")

@@ -1,0 +1,272 @@
+"""What a prompt needs, counted before the model reads anything: tokens against its window, bytes against memory."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hip_attention.config import HipConfig
+from hip_attention.plan import decoded_sparsely, true_positions
+from hip_attention.yarn import Yarn
+
+from hipcli.cli.options import KvStorage, PlacedKind
+from hipcli.errors import ExitCode, HipError
+
+if TYPE_CHECKING:
+    from hipcli.models.resolve import ModelShape
+
+GIB = 2**30
+MEMORY_PARTS = ("weights", "keys_and_values", "summaries", "workspace")
+
+# A chunk of the prompt passes through a layer as a handful of tensors as wide as the hidden state or the feed-forward
+# layer, which is about four times wider.
+_CHUNK_TOKENS = 2048
+_TENSORS_PER_CHUNK = 16
+_SCALE_BYTES = 2  # of a token and head that are kept as integers
+_RUNTIME_BYTES = 3 * GIB // 4  # Python, the libraries and their buffers: peak memory less all else, 1k to 7k tokens
+
+
+@dataclass(frozen=True)
+class DocumentCount:
+    """Size of one document; `pages` is None where pages mean nothing.
+
+    `count_tokens` counts its tokens when somebody asks: that is another pass over the text, which an answer can do
+    without.
+    """
+
+    path: str
+    pages: int | None
+    characters: int
+    count_tokens: Callable[[], int]
+
+    @cached_property
+    def tokens(self) -> int:
+        return self.count_tokens()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"path": self.path, "pages": self.pages, "characters": self.characters, "tokens": self.tokens}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes needed, by what needs them, and bytes free (None where that is not known)."""
+
+    weights: int
+    keys_and_values: int
+    summaries: int
+    workspace: int
+    available: int | None
+
+    @property
+    def needed(self) -> int:
+        return sum(getattr(self, part) for part in MEMORY_PARTS)
+
+    @property
+    def excess(self) -> int:
+        """Bytes too many; 0 when it fits or nobody knows."""
+        return 0 if self.available is None else max(0, self.needed - self.available)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Tokens and memory of one reading: documents and instructions once, then the longest question and its answer.
+
+    `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained;
+    `packed`: positions are packed, or by `yarn` stretched, so that the context may be longer than the window.
+    `kv_cache` is what keys and values are kept as, `otherwise` what the other kind would take, None where there is no
+    choice.
+    """
+
+    documents: tuple[DocumentCount, ...]
+    prompt_tokens: int
+    answer_tokens: int
+    window: int | None
+    memory: Memory
+    packed: bool = False
+    kv_cache: KvStorage = "full"
+    otherwise: Memory | None = None
+    yarn: Yarn | None = None
+
+    @property
+    def positions(self) -> PlacedKind:
+        """Where keys stand."""
+        if self.yarn is not None:
+            return "yarn"
+        return "packed" if self.packed else "exact"
+
+    @property
+    def yarn_factor(self) -> float:
+        """How many times as far as in training positions reach."""
+        return 1 if self.yarn is None else self.yarn.factor
+
+    @property
+    def placed(self) -> str:
+        """In words, what makes positions reach farther than the window."""
+        return f"stretched {self.yarn_factor:g} times (YaRN)" if self.yarn else self.positions
+
+    @property
+    def reach(self) -> int | None:
+        """Tokens for which there are positions, None where there is no end of them."""
+        if self.packed:
+            return None
+        return self.window if self.yarn is None else self.yarn.length
+
+    @property
+    def instruction_tokens(self) -> int:
+        return max(0, self.prompt_tokens - sum(document.tokens for document in self.documents))
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.answer_tokens
+
+    @property
+    def excess_tokens(self) -> int:
+        return 0 if self.reach is None else max(0, self.total_tokens - self.reach)
+
+    @property
+    def fits(self) -> bool:
+        return not self.excess_tokens and not self.memory.excess
+
+    def refusal(self, model: str, can_split: bool) -> HipError | None:
+        """The error to stop with unless everything fits; `can_split`: reading file by file is a way out."""
+        where = self.documents[0].path if len(self.documents) == 1 else f"{len(self.documents)} documents"
+        if self.excess_tokens:
+            window = f"the window of {model}" + (f", stretched {self.yarn_factor:g} times," if self.yarn else "")
+            what = f"{self.total_tokens:,} tokens, {self.excess_tokens:,} more than {window} holds"
+        elif self.memory.excess:
+            what = f"{self.memory.needed / GIB:.1f} GiB, {self.memory.excess / GIB:.1f} GiB more than is free"
+        else:
+            return None
+        return HipError(f"{where}: needs {what}", self._ways_out(can_split), ExitCode.DOES_NOT_FIT)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values, for `--dry-run --json`."""
+        return {
+            "documents": [document.as_json() for document in self.documents],
+            "instruction_tokens": self.instruction_tokens,
+            "answer_tokens": self.answer_tokens,
+            "total_tokens": self.total_tokens,
+            "context_window": self.window,
+            "positions": self.positions,
+            "yarn_factor": self.yarn_factor,
+            "excess_tokens": self.excess_tokens,
+            "memory": {
+                "kv_cache": self.kv_cache,
+                **{f"{name}_gib": _gib(getattr(self.memory, name)) for name in MEMORY_PARTS},
+                "needed_gib": _gib(self.memory.needed),
+                "available_gib": None if self.memory.available is None else _gib(self.memory.available),
+                "excess_gib": _gib(self.memory.excess),
+            },
+            "fits": self.fits,
+        }
+
+    def _ways_out(self, can_split: bool) -> str:
+        ways = []
+        if any(document.pages for document in self.documents):
+            ways.append("read fewer pages with --pages")
+        if can_split and len(self.documents) > 1:
+            ways.append("summarize file by file with --each")
+        if self.excess_tokens and self.excess_tokens < self.answer_tokens:
+            ways.append(f"ask for a shorter answer with --max-tokens {self.answer_tokens - self.excess_tokens}")
+        if self.excess_tokens:
+            ways.append("read past the window with --attention hip --positions auto")
+            ways.append("use a model with a longer window with --model")
+        else:
+            if self.kv_cache == "full" and self.otherwise and not self.otherwise.excess:
+                ways.append("keep keys and values as integers with --kv-cache int8")
+            ways.append("use a smaller model with --model, or --dtype bfloat16")
+        return ", or ".join(ways)
+
+
+def memory(
+    shape: "ModelShape",
+    tokens: int,
+    config: HipConfig,
+    value_bytes: int,
+    available: int | None,
+    kv_cache: KvStorage = "full",
+    on_gpu: bool = False,
+) -> Memory:
+    """Estimate for a context of `tokens` tokens, with `value_bytes` bytes for each number that the model computes."""
+    full = keys_and_values = tokens * shape.kv_bytes_per_token(value_bytes)
+    decoded = 0
+    if kv_cache == "int8":
+        # Dense layers stay full; the others share memory for the keys and values of one of them as numbers.
+        decoded = full // shape.layers
+        coded_layers = max(0, shape.layers - config.full_layers)
+        coded = 2 * shape.kv_heads * (shape.head_dim + _SCALE_BYTES)
+        keys_and_values = (shape.layers - coded_layers) * decoded + coded_layers * tokens * coded
+    # Mean and variance of every key block, and of the tree above them, which is as large again.
+    searched = config.backend != "dense" and config.top_k > 0
+    summaries = full // 2 * 4 // config.block_k if searched else 0
+    chunk = min(tokens, _CHUNK_TOKENS)
+    workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + decoded
+    if config.caches_unrotated(kv_cache == "int8"):
+        workspace += _rotated_keys(shape, tokens, config) * value_bytes
+    if not on_gpu:
+        workspace += _working_sets(shape, tokens, config) * value_bytes
+    # Files hold two bytes a number, whatever is made of them in memory.
+    weights = shape.weight_bytes * value_bytes // 2
+    return Memory(weights, keys_and_values, summaries, workspace, available)
+
+
+def _rotated_keys(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
+    """Numbers in copies of keys at their true positions: dense layers keep theirs, the others share memory for one."""
+    kept = shape.layers if config.backend == "dense" else min(config.dense_layers, shape.layers)
+    shared = 0 if config.backend == "dense" else 2  # the rotated keys, and as much again while they are made
+    return (kept + shared) * true_positions(config, tokens) * shape.kv_heads * shape.head_dim
+
+
+def _working_sets(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
+    """Most numbers in the keys and values that decode keeps side by side, see `torch_backend.working_set`."""
+    decode = config.of_decode
+    if config.backend == "dense" or not decoded_sparsely(tokens - 1, decode):
+        return 0
+    selected = shape.heads * decode.top_k
+    if config.packed_from is None:
+        selected = min(selected, shape.kv_heads * tokens)  # each key head's, by any of its query heads
+    keys = selected + shape.kv_heads * (config.sink + config.window)
+    return 2 * keys * shape.head_dim * max(0, shape.layers - config.full_layers)
+
+
+def available_memory(device: str) -> int | None:
+    """Bytes free on "cpu" or a CUDA device, or None where the system does not say."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    limits = [limit for limit in (_free_memory(), _container_memory()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _gib(size: int) -> float:
+    return round(size / GIB, 3)
+
+
+def _free_memory() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None
+
+
+def _container_memory() -> int | None:
+    """What a container's limit leaves, which /proc/meminfo does not know."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        statistics = (group / "memory.stat").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    # Pages of files can be dropped when memory is short, so they do not count as used.
+    cached = sum(int(line.split()[1]) for line in statistics.splitlines() if line.startswith("inactive_file "))
+    return max(0, limit - used + cached)

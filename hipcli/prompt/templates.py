@@ -1,0 +1,164 @@
+"""Prompts as files: Jinja2 templates of three blocks, with the documents as inert values.
+
+`system` says who answers, `documents` lays out the documents, `question` asks. Each block is rendered by itself, so
+that the first two stay the same whatever is asked.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, meta
+from jinja2.sandbox import SandboxedEnvironment
+
+from hipcli.disk.paths import config_dir
+from hipcli.documents.document import Document
+from hipcli.errors import ExitCode, HipError
+
+BLOCKS = ("system", "documents", "question")
+RESERVED = frozenset({"documents", "question", "length"})
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Source:
+    """A document as a template sees it. `text` has its pages marked; `name` is safe to stand in one line."""
+
+    id: str
+    name: str
+    kind: str
+    pages: int | None
+    text: str
+
+
+class Prompt:
+    """A template with the values of its parameters.
+
+    Every method raises HipError, exit code 2, when the template needs something it is not given.
+    """
+
+    def __init__(self, name: str, template: Template, values: Mapping[str, Any]) -> None:
+        self.name = name
+        self._template = template
+        self._values = dict(values)
+
+    def system(self) -> str:
+        return self._render("system", {}).strip()
+
+    def documents(self, documents: Iterable[Document]) -> str:
+        """The documents part; it cannot depend on the question."""
+        return self._render("documents", {"documents": sources(documents)}).strip("\n")
+
+    def question(self, documents: Iterable[Document], question: str | None) -> str:
+        """The question part; `question` is None for tasks that ask nothing of their own."""
+        values: dict[str, Any] = {"documents": sources(documents)}
+        if question is not None:
+            values["question"] = question
+        return self._render("question", values).strip()
+
+    def _render(self, block: str, values: Mapping[str, Any]) -> str:
+        context = self._template.new_context({**self._values, **values})
+        try:
+            return "".join(self._template.blocks[block](context))
+        except UndefinedError as error:
+            hint = "give it with --param NAME=VALUE, or give it a default in the template"
+            raise HipError(f"prompt {self.name}: {error.message} in block {block}", hint, ExitCode.USAGE) from error
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise HipError(f"prompt {self.name}: {error} in block {block}", None, ExitCode.USAGE) from error
+
+
+def load(name: str, parameters: Mapping[str, str], length: str | None = None) -> Prompt:
+    """The prompt `name`: a file if that looks like a path, else the user's or the packaged one of that name.
+
+    Raises HipError, exit code 2, for a prompt that cannot be found or read, a template with a fault or without
+    one of its blocks, and a parameter the template has no use for.
+    """
+    text = _read(name)
+    environment = SandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )
+    try:
+        template = environment.from_string(text)
+        wanted = meta.find_undeclared_variables(environment.parse(text))
+    except TemplateSyntaxError as error:
+        raise HipError(f"prompt {name}: line {error.lineno}: {error.message}", None, ExitCode.USAGE) from error
+    for block in BLOCKS:
+        if block not in template.blocks:
+            hint = f"a prompt defines the blocks {', '.join(BLOCKS)}: {{% block {block} %}}...{{% endblock %}}"
+            raise HipError(f"prompt {name}: block {block} is missing", hint, ExitCode.USAGE)
+    for parameter in parameters:
+        if parameter in RESERVED or parameter not in wanted:
+            known = ", ".join(sorted(wanted - RESERVED)) or "none"
+            message = f"--param {parameter}: prompt {name} has no such parameter"
+            raise HipError(message, f"its parameters: {known}", ExitCode.USAGE)
+    values = dict(parameters) if length is None else {**parameters, "length": length}
+    return Prompt(name, template, values)
+
+
+def names() -> list[str]:
+    """Prompts that can be asked for by name."""
+    found = {entry.name for entry in _packaged().iterdir()}
+    user = config_dir() / "prompts"
+    if user.is_dir():
+        found |= {entry.name for entry in user.iterdir()}
+    return sorted(name.removesuffix(".md") for name in found if name.endswith(".md"))
+
+
+def sources(documents: Iterable[Document]) -> list[Source]:
+    return [
+        Source(
+            id=f"d{number}",
+            name=safe_name(document.path),
+            kind=document.kind,
+            pages=len(document.pages) if document.paged else None,
+            text=marked_text(document),
+        )
+        for number, document in enumerate(documents, 1)
+    ]
+
+
+def marked_text(document: Document) -> str:
+    """The document's text, with `[page N]` on a line of its own where a page begins."""
+    if not document.paged:
+        return document.pages[0].text
+    return "\n".join(f"[page {page.number}]\n{page.text}" for page in document.pages)
+
+
+def safe_name(path: str) -> str:
+    """A file name that cannot pass for anything else in a prompt: one line, no brackets or quotes, not too long."""
+    if path == "-":
+        return "standard input"
+    name = "".join(c if c.isprintable() and c not in '<>[]{}|"`' else "_" for c in path)
+    return name if len(name) <= _LONGEST_NAME else "..." + name[-_LONGEST_NAME:]
+
+
+def _read(name: str) -> str:
+    # Only what cannot be a name is taken for a path: a file that lies beside the documents must not become the
+    # prompt because it is called "ask".
+    if not _NAME.fullmatch(name):
+        place: Path | Traversable = Path(name)
+    else:
+        user = config_dir() / "prompts" / f"{name}.md"
+        place = user if user.is_file() else _packaged() / f"{name}.md"
+    try:
+        return place.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        known = names()
+        close = get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}; a file is given by its path"
+        raise HipError(f"prompt {name}: not found", hint, ExitCode.USAGE) from error
+    except OSError as error:
+        raise HipError(f"prompt {name}: {error.strerror}", None, ExitCode.USAGE) from error
+    except UnicodeDecodeError as error:
+        raise HipError(f"prompt {name}: not UTF-8 text", None, ExitCode.USAGE) from error
+
+
+def _packaged() -> Traversable:
+    return resources.files("hipcli") / "prompts"

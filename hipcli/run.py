@@ -1,0 +1,277 @@
+"""One run, step by step: documents, prompt, tokens, budget, engine, answers."""
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+from hip_attention.config import HipConfig
+
+from hipcli.cli.options import GPU_REFRESH
+from hipcli.cli.settings import Settings
+from hipcli.disk import sessions
+from hipcli.documents.document import Document
+from hipcli.documents.inputs import default_paths, read_documents, standard_input
+from hipcli.engine import runtime
+from hipcli.engine.events import Done, Event, Token
+from hipcli.engine.resume import read
+from hipcli.engine.threads import wait_without_spinning
+from hipcli.errors import ExitCode, HipError
+from hipcli.output import render
+from hipcli.output.progress import Update, progress
+from hipcli.output.result import Answer, Result
+from hipcli.planning import kv_cache
+from hipcli.planning.budget import GIB, Budget, DocumentCount
+from hipcli.planning.positions import place
+from hipcli.prompt import templates
+from hipcli.prompt.tokens import PromptEncoder
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to do with the documents. A question of None leaves it to the prompt what to ask.
+
+    `each` reads the documents one by one instead of together; `can_split`: the user could ask for that.
+    """
+
+    command: str
+    questions: Sequence[str | None]
+    each: bool = False
+    can_split: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One context: the documents as token ids, each question as token ids, how to attend to it, and what it takes."""
+
+    document: int | None  # position among all documents, None when all are read together
+    prefix: list[int]
+    suffixes: list[list[int]]
+    hip: HipConfig
+    budget: Budget
+
+
+def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
+    """Answer every question of `task` from the documents at `paths`.
+
+    Failures of single documents are reported and decide the exit code returned; whatever stops the whole run is
+    raised as HipError.
+    """
+    render.set_quiet(settings.quiet)
+    _prepare_libraries(settings)
+    prompt = templates.load(settings.prompt, settings.parameters, settings.length)
+    with render.Output(settings.output) as output:
+        start = time.monotonic()
+        documents, failed = _read_documents(paths, settings)
+        if not documents:
+            return ExitCode.FAILED
+        read_s = time.monotonic() - start
+        model = runtime.open_runtime(settings, render.say)
+        readings = _plan(task, documents, prompt, model, settings)
+        if settings.dry_run:
+            render.write_budgets(output, task.command, model.name, [r.budget for r in readings], settings.as_json)
+            return _exit_code(failed, too_long=not all(reading.budget.fits for reading in readings))
+        fitting = [reading for reading in readings if _fits(reading, model.name, task.can_split)]
+        _announce(fitting, model.name, settings)
+        counts = [count for reading in readings for count in reading.budget.documents]
+        result = Result(task.command, settings, model.name, model.revision, model.shape.window, settings.hip)
+        result.documents = list(zip(documents, counts, strict=True))
+        result.read_s = read_s
+        result.titled = len(readings) * len(task.questions) > 1
+        if fitting:
+            _answer(task, fitting, model, output, result)
+        return _exit_code(failed, too_long=len(fitting) < len(readings))
+
+
+def _read_documents(paths: list[str] | None, settings: Settings) -> tuple[list[Document], bool]:
+    """All documents that can be read, and whether there was one that cannot. Both are told about as they come."""
+    stdin = standard_input()
+    found = default_paths(paths, stdin)
+    documents: list[Document] = []
+    failed = False
+    with progress("Reading", not settings.quiet):
+        for item in read_documents(found, settings.reading, stdin):
+            if isinstance(item, HipError):
+                render.report(item)
+                failed = True
+                continue
+            documents.append(item)
+            for warning in item.warnings:
+                render.warn(f"{item.path}: {warning}")
+    return documents, failed
+
+
+def _plan(
+    task: Task,
+    documents: list[Document],
+    prompt: templates.Prompt,
+    model: runtime.Runtime,
+    settings: Settings,
+) -> list[Reading]:
+    encoder = PromptEncoder(model.tokenizer, prompt.system())
+    groups = [[document] for document in documents] if task.each else [documents]
+    kept = None if settings.session is None else sessions.kv_cache_of(settings.session)
+    asked = settings.hip
+    if "refresh_interval" in settings.unasked and model.on_gpu:
+        asked = replace(asked, refresh_interval=GPU_REFRESH)
+    readings = []
+    for position, group in enumerate(groups):
+        prefix = encoder.prefix(prompt.documents(group))
+        suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
+        prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
+        total = prompt_tokens + settings.max_tokens
+        hip, yarn = place(asked, settings.positions, total, model.shape, settings.unasked)
+        full = model.memory(total, hip, "full")
+        int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
+        storage = kv_cache.choose(settings.kv_cache, full, int8, kept)
+        budget = Budget(
+            documents=tuple(_count(document, encoder) for document in group),
+            prompt_tokens=prompt_tokens,
+            answer_tokens=settings.max_tokens,
+            window=model.shape.window,
+            memory=int8 if int8 and storage == "int8" else full,
+            packed=hip.packed_from is not None,
+            yarn=yarn,
+            kv_cache=storage,
+            otherwise=full if storage == "int8" else int8,
+        )
+        readings.append(Reading(position if task.each else None, prefix, suffixes, hip, budget))
+    return readings
+
+
+def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
+    return DocumentCount(
+        path=document.path,
+        pages=len(document.pages) if document.paged else None,
+        characters=document.characters,
+        count_tokens=lambda: len(encoder.text(templates.marked_text(document))),
+    )
+
+
+def _fits(reading: Reading, model: str, can_split: bool) -> bool:
+    error = reading.budget.refusal(model, can_split)
+    if error is not None:
+        render.report(error)
+    return error is None
+
+
+def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> None:
+    """Say it when a context is read beyond what the model was trained for, or kept as integers for want of memory."""
+    longest: dict[str, Budget] = {}
+    for budget in sorted((reading.budget for reading in readings), key=lambda budget: budget.total_tokens):
+        longest[budget.placed] = budget
+    for placed, budget in longest.items():
+        if settings.positions == "auto" and budget.positions != "exact":
+            beyond = f"{budget.total_tokens:,} tokens, beyond the {budget.window:,} that {model} was trained for"
+            render.say(f"hip: {beyond}: positions are {placed}")
+    coded = [reading.budget for reading in readings if reading.budget.kv_cache == "int8"]
+    if settings.kv_cache == "auto" and coded:
+        most = max(budget.memory.needed for budget in coded)
+        full = max(budget.otherwise.needed for budget in coded if budget.otherwise)
+        render.say(f"hip: keys and values are kept as int8: {most / GIB:.1f} GiB in all instead of {full / GIB:.1f}")
+
+
+def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output: render.Output, result: Result) -> None:
+    settings = result.settings
+    session = None
+    if settings.session is not None:
+        (reading,) = readings  # --each is excluded
+        paths = [document.path for document in reading.budget.documents]
+        basis = model.basis(reading.hip, reading.budget.yarn, reading.budget.kv_cache)
+        session = sessions.open_session(settings.session, reading.prefix, paths, basis)
+    try:
+        with session or nullcontext():
+            start = time.monotonic()
+            with progress("Loading model", not settings.quiet):
+                model.load()
+            result.load_s = time.monotonic() - start
+            for reading in readings:
+                _answer_one(task, reading, model, session, output, result)
+    except RuntimeError as error:
+        if out_of_memory := runtime.as_out_of_memory(error):
+            raise out_of_memory from error
+        raise
+    result.peak_bytes = model.peak_bytes()
+    if settings.as_json:
+        render.write_json(output, result.as_json())
+    if settings.verbose or sys.stderr.isatty():
+        render.say(result.statistics())
+
+
+def _answer_one(
+    task: Task,
+    reading: Reading,
+    model: runtime.Runtime,
+    session: sessions.Session | None,
+    output: render.Output,
+    result: Result,
+) -> None:
+    """Read one context, as far as no `session` keeps it, and answer every question about it, text as it comes."""
+    settings = result.settings
+    budget = reading.budget
+    reader = model.reader(budget.total_tokens, reading.hip, budget.yarn, budget.kv_cache)
+    start = time.monotonic()
+    with progress("Prefill", not settings.quiet) as update:
+        result.cached_tokens += read(reader, reading.prefix, session, update, render.warn)
+    result.prefill_s += time.monotonic() - start
+    result.prompt_tokens += len(reading.prefix)
+    result.kv_cache = "int8" if budget.kv_cache == "int8" else result.kv_cache
+    if budget.total_tokens > result.longest:
+        result.longest = budget.total_tokens
+        result.hip, result.positions, result.yarn_factor = reading.hip, budget.positions, budget.yarn_factor
+    streamed = None if settings.as_json else output
+    # An answer that shows as it comes needs no other sign of life.
+    waiting = not settings.quiet and (settings.as_json or settings.output is not None)
+    for question, suffix in zip(task.questions, reading.suffixes, strict=True):
+        title = reading.budget.documents[0].path if task.each else question
+        writer = render.AnswerWriter(streamed, title if result.titled else None)
+        with progress("Answering", waiting) as update:
+            done = _follow(reader.answer(suffix, settings.max_tokens), writer, update)
+        if done.finish_reason == "length":
+            render.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
+        elif done.finish_reason == "repetition":
+            render.warn("the answer was stopped because it repeats itself; a bigger --model should not")
+        result.answers.append(
+            Answer(question, reading.document, writer.text, done.finish_reason, done.completion_tokens)
+        )
+        result.prompt_tokens += done.question_tokens
+        result.prefill_s += done.prefill_s
+        result.decode_s += done.decode_s
+
+
+def _follow(events: Iterator[Event], writer: render.AnswerWriter, update: Update) -> Done:
+    """Write an answer's text as it comes."""
+    done = None
+    pieces = 0
+    # To the end, not only to Done: the engine makes itself ready for the next question after it.
+    for event in events:
+        if isinstance(event, Token):
+            pieces += 1
+            writer.write(event.text)
+            update(pieces, None)
+        elif isinstance(event, Done):
+            done = event
+    if done is None:
+        raise RuntimeError("the engine ended without saying that it is done")
+    writer.end()
+    return done
+
+
+def _exit_code(failed: bool, too_long: bool) -> ExitCode:
+    if too_long:
+        return ExitCode.DOES_NOT_FIT
+    return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _prepare_libraries(settings: Settings) -> None:
+    """Set what the libraries read once, when they are imported."""
+    wait_without_spinning()
+    if settings.verbose:
+        return
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if settings.quiet or not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

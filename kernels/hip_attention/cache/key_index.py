@@ -1,0 +1,56 @@
+"""What the search of one layer reads: summaries of its keys, and queries and keys as it compares them."""
+
+import torch
+from torch import Tensor
+
+from hip_attention.backend import Summaries, make_summaries
+from hip_attention.cache.key_values import KeyValues
+from hip_attention.config import HipConfig
+from hip_attention.plan import searchable_blocks
+from hip_attention.rope import Rotary
+from hip_attention.torch_backend.summaries import KeySummaries
+
+
+class KeyIndex:
+    """Summaries of the `stored` keys, brought up to date when they are asked for.
+
+    Keys are compared at their true positions, or where `config.packed_from` is set by content: as they are before
+    rotation, with queries at one distance from all of them. Memory is reserved for `capacity` keys.
+    """
+
+    def __init__(self, config: HipConfig, stored: KeyValues, rotary: Rotary | None, capacity: int) -> None:
+        self.config = config
+        self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
+        self._stored = stored
+        self._rotary = rotary
+        self._capacity = capacity
+
+    def begin(self, device: torch.device) -> None:
+        """Start anew, for keys on `device`."""
+        self.summaries = make_summaries(self.config, device, self._capacity)
+
+    def update(self) -> None:
+        """Summarise every complete block that is not yet; after a session's keys were restored, these are all."""
+        begin, config = self.summaries.next_key, self.config
+        if config.top_k and config.uses_summaries and begin + config.block_k <= self._stored.length:
+            read = self._stored.positioned if config.packed_from is None else self._stored.keys.part
+            self.summaries.extend(read(begin, self._stored.length))
+
+    def update_for(self, position: int) -> None:
+        """Bring the summaries up to date if the token at `position` has key blocks to search that they lack."""
+        config = self.config
+        blocks = searchable_blocks(position, config.sink, config.window, config.block_k)
+        if self.summaries.next_key < config.sink + blocks * config.block_k:
+            self.update()
+
+    def query(self, query: Tensor) -> Tensor:
+        """Query [B, Hq, T, D], the last T stored tokens', as the search compares it with keys."""
+        if self.config.packed_from is None:
+            return self._stored.turned(query, self._stored.length - query.shape[2])
+        assert self._rotary is not None
+        return self._rotary.rotate_to(query, self.config.search_distance)
+
+    def keys(self) -> Tensor:
+        """Keys [B, Hkv, >= length, D] as the search reads them."""
+        stored = self._stored
+        return stored.all_keys(stored.length) if self.config.packed_from is None else stored.whole_keys()

@@ -1,0 +1,140 @@
+"""One layer's cached keys and values, and how attention reads them: a part or all, as they came or rotated."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from hip_attention.cache.buffer import Buffer
+from hip_attention.cache.int8 import QuantizedBuffer, Stored
+from hip_attention.config import HipConfig
+from hip_attention.plan import true_positions
+from hip_attention.rope import Rotary
+
+if TYPE_CHECKING:
+    from hip_attention.triton_backend.layer import SharedStates
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Memory that layers may share, because only one of them attends at a time.
+
+    For keys `rotated` to true positions, `keys` and `values` that are stored as integers, and `decode` of layers that
+    select nothing.
+    """
+
+    rotated: Buffer
+    keys: Buffer
+    values: Buffer
+    decode: "SharedStates" = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: HipConfig, capacity: int) -> "Scratch":
+        rotated = Buffer(true_positions(config, capacity), config.block_k)
+        return cls(rotated, Buffer(capacity, config.block_k), Buffer(capacity, config.block_k))
+
+
+class KeyValues:
+    """Keys and values [B, Hkv, T, D] of one layer in preallocated memory, `int8` or as they came.
+
+    With a `rotary` keys are stored before rotation and are rotated when they are read; without one they came rotated.
+    """
+
+    def __init__(
+        self, config: HipConfig, capacity: int, rotary: Rotary | None, scratch: Scratch, int8: bool = False
+    ) -> None:
+        store = QuantizedBuffer if int8 else Buffer
+        self.keys: Stored = store(capacity, config.block_k)
+        self.values: Stored = store(capacity, config.block_k)
+        self._config = config
+        self._rotary = rotary
+        self._scratch = scratch
+        self._rotated: Buffer | None = None
+
+    @property
+    def length(self) -> int:
+        """Number of stored tokens."""
+        return self.keys.length
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Where keys and values lie: they move when they are given more room."""
+        return self.keys.address, self.values.address
+
+    def append(self, key: Tensor, value: Tensor) -> None:
+        """Store keys and values of the next tokens."""
+        self.keys.append(key)
+        self.values.append(value)
+
+    def lengthen(self) -> None:
+        """Count one more token, which `put` then writes."""
+        self.keys.lengthen()
+        self.values.lengthen()
+
+    def put(self, key: Tensor, value: Tensor, position: Tensor) -> None:
+        """Write the stored token at `position` int64 [1], which the host need not know."""
+        self.keys.put(key, position)
+        self.values.put(value, position)
+
+    def truncate(self, length: int) -> None:
+        """Forget every token from `length` on."""
+        for buffer in (self.keys, self.values, self._rotated):
+            if buffer is not None:
+                buffer.truncate(length)
+
+    def state(self, start: int, stop: int) -> dict[str, Tensor]:
+        """What is stored of tokens [start, stop), as named views of it; most are [B, Hkv, stop - start, *]."""
+        stored = {"key": self.keys.state(start, stop), "value": self.values.state(start, stop)}
+        return {name + part: tensor for name, parts in stored.items() for part, tensor in parts.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Store the next tokens as `state` gave them."""
+        for name, buffer in (("key", self.keys), ("value", self.values)):
+            buffer.restore({part.removeprefix(name): x for part, x in state.items() if part.startswith(name)})
+
+    def turned(self, x: Tensor, start: int) -> Tensor:
+        """x [B, H, T, D] rotated to positions from `start` on."""
+        return x if self._rotary is None else self._rotary.rotate(x, start)
+
+    def positioned(self, start: int, stop: int) -> Tensor:
+        """Keys [start, stop) rotated to their true positions."""
+        return self.turned(self.keys.part(start, stop), start)
+
+    def whole_keys(self) -> Tensor:
+        """Keys as they arrived [B, Hkv, >= length, D], like those below until another layer asks for its own."""
+        return self.keys.whole(self.length, self._scratch.keys)
+
+    def whole_values(self, length: int) -> Tensor:
+        """Values [B, Hkv, >= length, D]."""
+        return self.values.whole(length, self._scratch.values)
+
+    def all_values(self, length: int) -> Tensor:
+        """Values [B, Hkv, length, D]."""
+        return self.whole_values(length)[:, :, :length]
+
+    def all_keys(self, length: int) -> Tensor:
+        """Keys at true positions [B, Hkv, >= length, D], `length` of them."""
+        rotated = self._scratch.rotated
+        keys = self.keys.whole(length, rotated)
+        if self._rotary is None:
+            return keys
+        rotated.grow(length, keys)
+        self._rotary.rotate(keys[:, :, :length], 0, out=rotated.data[:, :, :length])
+        return rotated.data
+
+    def kept_keys(self, length: int) -> Tensor:
+        """Keys at true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all.
+
+        To keep them beside integers would take more memory than those save.
+        """
+        if self._rotary is None or isinstance(self.keys, QuantizedBuffer):
+            return self.all_keys(length)[:, :, :length]
+        if self._rotated is None:
+            self._rotated = Buffer(true_positions(self._config, self.keys.data.shape[2]))
+        if self._rotated.length < length:
+            self._rotated.append(self.positioned(self._rotated.length, length))
+        return self._rotated.data[:, :, :length]
+
+    def let_go(self) -> None:
+        """Keep no rotated keys any longer: the layer has become sparse."""
+        self._rotated = None

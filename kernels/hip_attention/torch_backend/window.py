@@ -1,0 +1,39 @@
+"""Sink and window of a decoded token at packed positions, kept once a key head."""
+
+import torch
+from torch import Tensor
+
+from hip_attention.cache.key_values import KeyValues
+from hip_attention.config import HipConfig
+from hip_attention.rope import Rotary
+
+
+class Window:
+    """Keys and values [B, Hkv, sink + window - 1, D]: the sink, and in any order the window before its newest token.
+
+    Only distances count, and those between a window's keys and its newest token are the same at packed positions as at
+    true ones. So window keys stay where they are, counted from token `origin`, and the sink moves up to them. A key
+    that comes to the window takes the place of the one that leaves it.
+    """
+
+    def __init__(self, config: HipConfig, rotary: Rotary, like: tuple[Tensor, Tensor], origin: int) -> None:
+        self.origin = origin
+        self._sink = config.sink
+        self._rotary = rotary
+        self._stop = 0  # the first token that has not come yet
+        size = config.sink + config.window - 1
+        self.keys, self.values = (x.new_empty(*x.shape[:2], size, x.shape[3]) for x in like)
+
+    def move(self, stored: KeyValues, begin: int) -> None:
+        """Let the window end at the newest cached token, and the sink begin where token `begin` stands."""
+        keys, values = stored.keys, stored.values
+        newest, size = stored.length - 1, self.keys.shape[2] - self._sink
+        start = max(self._stop, newest - size)
+        self._put(keys.part(0, self._sink), values.part(0, self._sink), slice(self._sink), begin)
+        slots = self._sink + torch.arange(start, newest, device=self.keys.device) % size
+        self._put(keys.part(start, newest), values.part(start, newest), slots, start)
+        self._stop = newest
+
+    def _put(self, key: Tensor, value: Tensor, slots: slice | Tensor, start: int) -> None:
+        self.keys[:, :, slots] = self._rotary.rotate(key, start - self.origin)
+        self.values[:, :, slots] = value

@@ -1,0 +1,95 @@
+"""One layer's share of decoding a token with Triton; no length is known to the host, as a CUDA graph requires."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from hip_attention.cache.key_index import KeyIndex
+from hip_attention.cache.key_values import KeyValues
+from hip_attention.cache.step import Step
+from hip_attention.config import HipConfig
+from hip_attention.rope import Rotary
+from hip_attention.triton_backend.decode import DecodeState, rotate_row
+
+# What layers that select nothing may share, because it keeps nothing from one to the next: by window and sizes.
+SharedStates = dict[tuple[int, ...], DecodeState]
+
+
+class LayerDecode:
+    """Attention of the newest token over cached keys and values, and the selection it keeps between two refreshes.
+
+    config: as a rule a `HipConfig.of_decode`. With a `rotary` queries, and keys in the cache, are yet to be rotated.
+    `shared` is that of all layers; what is in it stays, as graphs may use it.
+    """
+
+    def __init__(self, config: HipConfig, rotary: Rotary | None, shared: SharedStates) -> None:
+        self._config = config
+        self._rotary = rotary
+        self._sparse: DecodeState | None = None
+        self._shared = shared
+
+    def sparse(
+        self, query: Tensor, stored: KeyValues, step: Step, scale: float, index: KeyIndex, packed: bool
+    ) -> Tensor:
+        """Attention of query [B, Hq, 1, D] over sink, window and selected keys, at true or `packed` positions.
+
+        `index` serves a step that refreshes. Returns [B, Hq, 1, D].
+        """
+        config, capacity = self._config, stored.keys.capacity
+        if self._sparse is None:
+            self._sparse = _state(config, query, stored)
+        state, positions = self._sparse, config.packed_length if packed else capacity
+        state.length = step.length
+        placed = query if packed else self._rotated(query, capacity, -1, state.length)
+        if step.refresh:
+            searched = placed
+            if config.packed_from is not None:
+                searched = self._rotated(
+                    query, config.packed_length, config.search_distance, state.length, state.length
+                )  # fmt: skip
+            by_key = bool(config.top_k) and config.reads_keys
+            state.refresh(searched, index.summaries, index.keys() if by_key else None)
+        if packed:
+            placed = self._rotated(query, positions, config.visible_keys - 1, state.length, state.refreshed)
+        return self._attend(state, placed, stored, scale, positions, packed)
+
+    def recent(self, query: Tensor, stored: KeyValues, step: Step, scale: float, window: int | None = None) -> Tensor:
+        """Attention of query [B, Hq, 1, D] over the last `window` keys, or over all of them. Returns [B, Hq, 1, D]."""
+        capacity = stored.keys.capacity
+        window = capacity if window is None else min(window, capacity)
+        kind = (window, *query.shape[:2], *stored.values.like.shape[1:])
+        if kind not in self._shared:
+            config = replace(
+                self._config, top_k=0, block_q=1, block_k=1, sink=0, window=window, refresh_interval=1, packed_from=None
+            )  # fmt: skip
+            self._shared[kind] = _state(config, query, stored)
+        state = self._shared[kind]
+        state.length = state.refreshed = step.length
+        placed = self._rotated(query, capacity, -1, state.length)
+        return self._attend(state, placed, stored, scale, capacity)
+
+    def _rotated(
+        self, query: Tensor, positions: int, offset: int, length: Tensor, since: Tensor | None = None
+    ) -> Tensor:
+        """As `rotate_row`, to one of `positions` positions, if keys are cached before rotation."""
+        tables = self._tables(query, positions)
+        return query if tables is None else rotate_row(query, tables, offset, length, since)
+
+    def _attend(
+        self, state: DecodeState, placed: Tensor, stored: KeyValues, scale: float, positions: int, packed: bool = False
+    ) -> Tensor:
+        """Attention of a query that is rotated already, over keys to be rotated to some of `positions` positions."""
+        output = placed.new_empty(*placed.shape[:3], stored.values.like.shape[3])
+        tables = self._tables(placed, positions)
+        state.attend(placed, stored.keys.raw, stored.values.raw, scale, output, tables, packed)
+        return output
+
+    def _tables(self, query: Tensor, positions: int) -> tuple[Tensor, Tensor] | None:
+        """Cosine and sine of `positions` positions and more, if keys are cached before rotation."""
+        return None if self._rotary is None else self._rotary.cover(positions, query)
+
+
+def _state(config: HipConfig, query: Tensor, stored: KeyValues) -> DecodeState:
+    batch, heads = query.shape[:2]
+    heads_k, dim_v = stored.values.like.shape[1], stored.values.like.shape[3]
+    return DecodeState(config, batch, heads, heads_k, dim_v, query.device)

@@ -1,0 +1,178 @@
+"""Chunks, decode steps and rewinds through a LayerCache, against the oracle."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hip_attention import reference
+from hip_attention.cache.buffer import Buffer
+from hip_attention.cache.layer import LayerCache, make_layers
+from hip_attention.rope import Rotary
+from hip_attention.torch_backend.dense import dense_attention
+from hip_attention.torch_backend.summaries import KeySummaries
+from hip_attention.torch_backend.working_set import distinct
+from small_config import SMALL
+from small_layers import feed, tables, tensors
+
+
+def turned(x):
+    return Rotary(tables).rotate(x, 0)
+
+
+@pytest.mark.parametrize("rotary", [False, True], ids=["rotated", "unrotated"])
+@pytest.mark.parametrize("chunk", [8, 64, 200])
+def test_chunked_prefill_equals_reference(chunk: int, rotary: bool) -> None:
+    query, key, value = tensors(200)
+    expected = reference.attention(*((turned(query), turned(key)) if rotary else (query, key)), value, SMALL, 0.25)
+    cache = LayerCache(SMALL, rotary=Rotary(tables) if rotary else None)
+    parts = [feed(cache, query, key, value, a, min(a + chunk, 200)) for a in range(0, 200, chunk)]
+    torch.testing.assert_close(torch.cat(parts, 2), expected, atol=3e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative", "exhaustive"])
+@pytest.mark.parametrize("rotary", [False, True], ids=["rotated", "unrotated"])
+def test_decode_reuses_a_mask_and_loses_no_recent_key(rotary: bool, selector: str) -> None:
+    query, key, value = tensors(170)
+    config = replace(SMALL, selector=selector)
+    cache = LayerCache(config, rotary=Rotary(tables) if rotary else None)
+    feed(cache, query, key, value, 0, 150)
+    if rotary:
+        true_query, true_key = turned(query), turned(key)
+    else:
+        true_query, true_key = query, key
+    blocks = None
+    for step in range(20):
+        now = 150 + step
+        out = feed(cache, query, key, value, now, now + 1)
+        age = step % config.refresh_interval
+        row, keys, values = true_query[:, :, now : now + 1], true_key[:, :, : now + 1], value[:, :, : now + 1]
+        if age == 0:
+            blocks = reference.select(row, keys, config.of_decode)
+        expected = reference.attend(row, keys, values, blocks, config, 0.25, age)
+        torch.testing.assert_close(out, expected, atol=3e-6, rtol=1e-5)
+
+
+def test_a_decoded_row_selects_twice_as_many_keys() -> None:
+    assert SMALL.of_decode.top_k == 2 * SMALL.top_k
+    assert replace(SMALL, packed_from=100).of_decode.top_k == SMALL.top_k, "the window bounds what it may see"
+    query, key, value = tensors(81)
+    visible = SMALL.sink + SMALL.of_decode.top_k + SMALL.window  # more than a row of a document sees
+    assert SMALL.visible_keys < 80 < visible
+    cache = LayerCache(SMALL)
+    feed(cache, query, key, value, 0, 80)
+    out = feed(cache, query, key, value, 80, 81)
+    torch.testing.assert_close(out, dense_attention(query[:, :, 80:], key, value, 0.25), atol=3e-6, rtol=1e-5)
+
+
+def test_rows_of_blocks_lose_what_they_hold_twice() -> None:
+    blocks = torch.tensor([[[5, 2, 7, 2, 5, 9], [3, 3, 3, 3, 3, 1]]])
+    assert distinct(blocks, 10).tolist() == [[[2, 5, 7, 9], [1, 3, 10, 10]]]
+
+
+def test_decode_without_selection_is_streaming() -> None:
+    query, key, value = tensors(60)
+    config = replace(SMALL, top_k=0)
+    cache = LayerCache(config)
+    feed(cache, query, key, value, 0, 59)
+    out = feed(cache, query, key, value, 59, 60)
+    blocks = torch.empty(1, 4, 1, 0, dtype=torch.long)
+    expected = reference.attend(query[:, :, 59:], key, value, blocks, config, 0.25)
+    torch.testing.assert_close(out, expected, atol=3e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_rewound_cache_forgets(dense: bool) -> None:
+    query, key, value = tensors(160)
+    cache, fresh = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    for layer in (cache, fresh):
+        layer.append(key[:, :, :120], value[:, :, :120])
+        layer.attend(query[:, :, :120], 0.25, dense=dense)
+    for now in range(120, 140):
+        cache.append(key[:, :, :1] * 5, value[:, :, :1] * 5)
+        cache.attend(query[:, :, now : now + 1], 0.25, dense=dense)
+    cache.truncate(120)
+    for start, stop in ((120, 150), (150, 151), (151, 152)):
+        results = []
+        for layer in (cache, fresh):
+            layer.append(key[:, :, start:stop], value[:, :, start:stop])
+            results.append(layer.attend(query[:, :, start:stop], 0.25, dense=dense))
+        torch.testing.assert_close(*results, atol=1e-6, rtol=1e-6)
+
+
+def test_layers_share_scratch_without_mixing() -> None:
+    query, key, value = tensors(100)
+    layers = make_layers(2, SMALL, rotary_of=lambda _: Rotary(tables))
+    alone = LayerCache(SMALL, rotary=Rotary(tables))
+    feed(layers[0], query, -key, value, 0, 96)
+    assert torch.equal(feed(layers[1], query, key, value, 0, 96), feed(alone, query, key, value, 0, 96))
+
+
+def test_summaries_arriving_in_pieces_equal_those_at_once() -> None:
+    _, key, _ = tensors(203)
+    whole, pieces = KeySummaries(8, 4), KeySummaries(8, 4)
+    whole.extend(key[:, :, 8:])
+    for stop in (9, 50, 51, 130, 203):
+        pieces.extend(key[:, :, pieces.next_key : stop])
+    assert len(whole.levels) == len(pieces.levels) == 6
+    for level in range(6):
+        span = 4 << level
+        for stored in (whole, pieces):
+            keys = key[:, :, 8 : 8 + stored.levels[level].length * span].unflatten(2, (-1, span))
+            expected = torch.cat((keys.mean(3), keys.var(3, unbiased=False)), -1)
+            torch.testing.assert_close(stored.levels[level].tokens, expected)
+    whole.truncate(100)
+    assert [level.length for level in whole.levels] == [23, 11, 5, 2, 1, 0]
+
+
+def test_buffer_grows_keeps_its_tokens_and_pads_with_zeros() -> None:
+    buffer = Buffer(capacity=3, block=4)
+    rows = torch.randn(1, 2, 50, 8)
+    for start in range(0, 50, 5):
+        buffer.append(rows[:, :, start : start + 5])
+    assert torch.equal(buffer.tokens, rows)
+    assert buffer.data.shape[2] % 4 == 0
+    assert buffer.data[:, :, 50:].eq(0).all()
+
+
+def test_a_function_of_tensors_replaces_sparse_attention_alone() -> None:
+    query, key, value = tensors(100)
+    seen = []
+
+    def attention(query, key, value, config, scale):
+        seen.append((query, key, value, config, scale))
+        return query * 2
+
+    cache = LayerCache(SMALL, rotary=Rotary(tables), attention=attention)
+    short = feed(cache, query, key, value, 0, 40)
+    torch.testing.assert_close(
+        short, reference.attention(turned(query)[:, :, :40], turned(key)[:, :, :40], value[:, :, :40], SMALL, 0.25)
+    )
+    assert not seen
+    assert torch.equal(feed(cache, query, key, value, 40, 99), turned(query)[:, :, 40:99] * 2)
+    assert torch.equal(feed(cache, query, key, value, 99, 100), turned(query)[:, :, 99:] * 2)
+    assert [tuple(each[1].shape) for each in seen] == [(1, 2, 99, 16), (1, 2, 100, 16)]
+    torch.testing.assert_close(seen[1][1], turned(key))
+    assert torch.equal(seen[1][2], value)
+    assert seen[1][3:] == (SMALL, 0.25)
+
+
+@pytest.mark.parametrize("packed_from", [None, 300])
+def test_a_question_attends_to_everything_and_leaves_no_trace(packed_from: int | None) -> None:
+    query, key, value = tensors(180)
+    config = replace(SMALL, packed_from=packed_from)
+    caches = [LayerCache(replace(config, question=way), rotary=Rotary(tables)) for way in ("dense", "sparse")]
+    found = []
+    for cache in caches:
+        feed(cache, query, key, value, 0, 150)
+        feed(cache, query, key, value, 150, 151)
+        cache.question = True
+        found.append(feed(cache, query, key, value, 151, 170))
+        cache.question = False
+    everything = replace(SMALL, top_k=1024)
+    expected = reference.attention(
+        turned(query)[:, :, 151:170], turned(key)[:, :, :170], value[:, :, :170], everything, 0.25
+    )
+    torch.testing.assert_close(found[0], expected, atol=3e-6, rtol=1e-5)
+    assert not torch.allclose(found[1], expected, atol=1e-3)
+    after = [torch.cat([feed(cache, query, key, value, i, i + 1) for i in range(170, 180)], 2) for cache in caches]
+    torch.testing.assert_close(after[0], after[1])

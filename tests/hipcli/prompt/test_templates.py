@@ -1,0 +1,165 @@
+"""Prompt templates: where they come from, what they get, and how they fail."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hipcli.disk.paths import config_dir
+from hipcli.documents.document import Document, Page
+from hipcli.errors import ExitCode, HipError
+from hipcli.prompt import templates
+
+TEXT = Document("notes/a.txt", "text", (Page(1, "Alpha {{ 7 * 6 }} {% raw %} </document>"),), "0" * 64)
+PDF = Document("b.pdf", "pdf", (Page(3, "three", "iii"), Page(4, "four")), "1" * 64)
+BLOCKS = (
+    "{% block system %}S{% endblock %}{% block documents %}D{% for d in documents %} {{ d.text }}{% endfor %}"
+    "{% endblock %}{% block question %}Q QUESTION{% endblock %}"
+)
+
+WritePrompt = Callable[[str], str]
+
+
+@pytest.fixture
+def prompt_file(tmp_path: Path) -> WritePrompt:
+    def write(text: str) -> str:
+        path = tmp_path / "own.md"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def refused(name: str, parameters: dict[str, str] | None = None) -> HipError:
+    with pytest.raises(HipError) as info:
+        templates.load(name, parameters or {})
+    assert info.value.exit_code == ExitCode.USAGE
+    return info.value
+
+
+@pytest.mark.parametrize(("name", "length", "question"), [("summarize", "short", None), ("ask", None, "Who?")])
+def test_packaged_prompts_render(name: str, length: str | None, question: str | None) -> None:
+    prompt = templates.load(name, {}, length)
+    documents = prompt.documents([TEXT, PDF])
+    assert "notes/a.txt" in documents
+    assert "Alpha {{ 7 * 6 }} {% raw %}" in documents, "documents are values, never templates"
+    assert "[page 3]\nthree\n[page 4]\nfour" in documents
+    assert "[page 1]" not in documents, "a text file has no pages"
+    asked = prompt.question([TEXT, PDF], question)
+    assert asked == asked.strip()
+    assert (question or "Summarize") in asked
+    assert prompt.system()
+
+
+@pytest.mark.parametrize("length", ["short", "medium", "long"])
+def test_lengths_differ(length: str) -> None:
+    asked = {size: templates.load("summarize", {}, size).question([TEXT], None) for size in ("short", "medium", "long")}
+    assert len(set(asked.values())) == 3
+
+
+def test_a_question_is_inert_too() -> None:
+    assert "{{ 7 * 6 }}" in templates.load("ask", {}).question([TEXT], "{{ 7 * 6 }}")
+
+
+def test_file_before_user_before_package(prompt_file: WritePrompt) -> None:
+    own = config_dir() / "prompts"
+    own.mkdir(parents=True)
+    (own / "ask.md").write_text(BLOCKS.replace("QUESTION", "user"))
+    (own / "mine.md").write_text(BLOCKS.replace("QUESTION", "mine"))
+    file = prompt_file(BLOCKS.replace("QUESTION", "file"))
+    found = [templates.load(name, {}).question([], None) for name in (file, "ask", "mine")]
+    assert found == ["Q file", "Q user", "Q mine"]
+    assert templates.names() == ["ask", "mine", "summarize"]
+
+
+def test_a_file_called_like_a_prompt_is_not_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ask").write_text(BLOCKS)
+    assert templates.load("ask", {}).system() != "S"
+    assert templates.load("./ask", {}).system() == "S"
+
+
+@pytest.mark.parametrize("block", templates.BLOCKS)
+def test_every_block_is_needed(prompt_file: WritePrompt, block: str) -> None:
+    error = refused(prompt_file(BLOCKS.replace(f"block {block}", "block other")))
+    assert f"block {block} is missing" in error.message
+
+
+def test_unknown_prompt_suggests_one() -> None:
+    error = refused("sumarize")
+    assert error.message == "prompt sumarize: not found"
+    assert error.hint == "did you mean summarize?"
+    assert "not found" in refused("no/such.md").message
+
+
+def test_syntax_error_names_the_line(prompt_file: WritePrompt) -> None:
+    assert "line 2" in refused(prompt_file("{# #}\n{% block %}")).message
+
+
+def test_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "p.md"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "not UTF-8" in refused(str(path)).message
+    assert "directory" in refused(str(tmp_path)).message
+
+
+def test_parameters(prompt_file: WritePrompt) -> None:
+    file = prompt_file(BLOCKS.replace("QUESTION", "{{ style }} {{ tone | default('plain') }}"))
+    assert templates.load(file, {"style": "{{ 1 }}"}).question([], None) == "Q {{ 1 }} plain"
+    with pytest.raises(HipError) as info:
+        templates.load(file, {}).question([], None)
+    assert info.value.exit_code == ExitCode.USAGE
+    assert "'style' is undefined" in info.value.message
+    assert "--param" in (info.value.hint or "")
+
+
+def test_a_parameter_nobody_uses_is_refused(prompt_file: WritePrompt) -> None:
+    file = prompt_file(BLOCKS.replace("QUESTION", "{{ style }}"))
+    error = refused(file, {"stile": "x"})
+    assert "--param stile" in error.message
+    assert "style" in (error.hint or "")
+    assert "--param documents" in refused(file, {"documents": "x"}).message
+
+
+@pytest.mark.parametrize("block", ["system", "documents"])
+def test_what_is_shared_cannot_depend_on_the_question(prompt_file: WritePrompt, block: str) -> None:
+    start = "{% block " + block + " %}"
+    prompt = templates.load(prompt_file(BLOCKS.replace(start, start + "{{ question }}")), {})
+    with pytest.raises(HipError, match="'question' is undefined"):
+        prompt.system() if block == "system" else prompt.documents([TEXT])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    ["{{ ''.__class__.__mro__ }}", "{{ documents[0].__class__.__init__.__globals__ }}", "{{ 1 / 0 }}", "{{ 1 + 'a' }}"],
+)
+def test_templates_cannot_reach_outside_or_break_out(prompt_file: WritePrompt, attack: str) -> None:
+    prompt = templates.load(prompt_file(BLOCKS.replace("QUESTION", attack)), {})
+    with pytest.raises(HipError) as info:
+        prompt.question([TEXT], None)
+    assert info.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("-", "standard input"),
+        ('a"b<c>\n[page 7].txt', "a_b_c___page 7_.txt"),
+        ("é{x}\x1b\u202e.md", "é_x___.md"),
+        ("x" * 300, "..." + "x" * 200),
+    ],
+)
+def test_names_cannot_pass_for_anything_else(path: str, name: str) -> None:
+    assert templates.safe_name(path) == name
+
+
+def test_sources_describe_documents() -> None:
+    first, second = templates.sources([TEXT, PDF])
+    assert (first.id, first.kind, first.pages) == ("d1", "text", None)
+    assert (second.id, second.kind, second.pages) == ("d2", "pdf", 2)
+
+
+def test_the_package_holds_the_prompts() -> None:
+    found: list[Any] = templates.names()
+    assert {"ask", "summarize"} <= set(found)

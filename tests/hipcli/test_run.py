@@ -1,0 +1,246 @@
+"""summarize and ask from the shell's point of view, with a model that only pretends."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from fakes import FakeRuntime
+from schemas import schema
+
+from hipcli.documents.document import Document, Page
+
+Run = Callable[..., Any]
+
+
+def test_summarize_prints_the_answer_and_nothing_else(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    done = hip("summarize", note)
+    assert (done.code, done.out, done.err) == (0, "All is well.\n", "")
+    assert "The mill burned down" in fake.reads[0]
+    assert "Summarize the document above" in fake.questions[0]
+    assert "Summarize the document above" not in fake.reads[0]
+
+
+def test_a_gpu_selects_more_often_unless_told_otherwise(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    for fake.on_gpu, given, used in ((False, (), 8), (True, (), 2), (True, ("--refresh-interval", "8"), 8)):
+        done = hip("ask", "--json", "-q", "Who?", *given, note)
+        assert fake.attentions[-1].refresh_interval == used
+        assert json.loads(done.out)["attention"]["refresh_interval"] == used
+
+
+def test_length_reaches_the_prompt(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    hip("summarize", "-l", "short", note)
+    hip("summarize", "--length", "long", note)
+    assert "two or three sentences" in fake.questions[0]
+    assert "paragraphs" in fake.questions[1]
+
+
+def test_all_paths_are_one_context(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("Rain fell.")
+    assert hip("summarize", note, other).out == "All is well.\n"
+    assert len(fake.reads) == 1
+    assert fake.reads[0].index("mill") < fake.reads[0].index("Rain")
+    assert "documents above" in fake.questions[0]
+
+
+def test_each_file_gets_a_summary_of_its_own(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("Rain fell.")
+    fake.script = [["Fire."], ["Rain."]]
+    done = hip("summarize", "--each", note, other)
+    assert done.out == f"## {note}\n\nFire.\n\n## {other}\n\nRain.\n"
+    assert ["mill" in read for read in fake.reads] == [True, False]
+    assert fake.loads == 1
+
+
+def test_questions_are_answered_from_one_reading(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    fake.script = [["\n\nIn March. \n"], ["  The mill."]]
+    done = hip("ask", "-q", "When?", "-q", "What?", note)
+    assert done.out == "## When?\n\nIn March. \n\n## What?\n\nThe mill.\n"
+    assert len(fake.reads) == 1
+    assert [("When?" in text, "What?" in text) for text in fake.questions] == [(True, False), (False, True)]
+    assert "?" not in fake.reads[0]
+    assert fake.answering == 0, "every answer was followed to its end"
+
+
+def test_questions_from_a_file(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.txt"
+    questions.write_bytes(b"\xef\xbb\xbfWhen?\r\n\r\n  What?\r\n")
+    hip("ask", "--questions", questions, note)
+    assert [text.split("answer the question: ")[1].strip() for text in fake.questions] == ["When?", "What?"]
+
+
+def test_questions_from_standard_input(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    assert hip("ask", "--questions", "-", note, stdin=b"When?\n").code == 0
+    assert len(fake.questions) == 1
+
+
+@pytest.mark.parametrize("paths", [[], ["-"]])
+def test_questions_and_documents_cannot_both_be_standard_input(hip: Run, fake: FakeRuntime, paths: list[str]) -> None:
+    done = hip("ask", "--questions", "-", *paths, stdin=b"When?\n")
+    assert done.code == 2
+    assert "--questions -" in done.err
+
+
+def test_documents_from_a_pipe_equal_the_file(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    data = note.read_bytes()
+    assert hip("summarize", stdin=data).out == hip("summarize", "-", stdin=data).out == hip("summarize", note).out
+    assert fake.reads[0] == fake.reads[1]
+    assert fake.reads[2] == fake.reads[0].replace("standard input", str(note))
+
+
+def test_without_path_on_a_terminal_nothing_waits(hip: Run, fake: FakeRuntime) -> None:
+    done = hip("summarize")
+    assert done.code == 2
+    assert "PATH" in done.err
+
+
+def test_json_follows_its_schema(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    fake.script = [["In "], [" March.\n"]]
+    done = hip("ask", "--json", "-q", "When?", "-q", "Wo ist die Mühle?", note)
+    answer = json.loads(done.out)
+    jsonschema.validate(answer, schema("answer.schema.json"))
+    assert done.err == ""
+    assert [item["text"] for item in answer["answers"]] == ["In", "March."]
+    assert "Mühle" in done.out
+    assert answer["documents"][0]["path"] == str(note)
+    assert answer["documents"][0]["characters"] == 31
+    assert answer["documents"][0]["pages"] is None
+    tokens = len(fake.tokenizer.encode(fake.reads[0])) + sum(len(fake.tokenizer.encode(q)) for q in fake.questions)
+    assert answer["usage"]["prompt_tokens"] == tokens
+    assert answer["usage"]["completion_tokens"] == 2
+    assert answer["usage"]["truncated"] is False
+    assert answer["timings"]["decode_s"] == 0.5
+    assert answer["memory"]["peak_gib"] == 3.0
+
+
+def test_json_of_each_names_the_document_of_an_answer(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    answer = json.loads(hip("summarize", "--each", "--json", note, note).out)
+    jsonschema.validate(answer, schema("answer.schema.json"))
+    assert [item["document"] for item in answer["answers"]] == ["d1", "d2"]
+    assert [item["question"] for item in answer["answers"]] == [None, None]
+    assert [item["id"] for item in answer["documents"]] == ["d1", "d2"]
+
+
+def test_a_broken_document_does_not_stop_the_others(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
+    done = hip("summarize", tmp_path / "missing.txt", note)
+    assert (done.code, done.out) == (1, "All is well.\n")
+    assert done.err.startswith(f"hip: error: {tmp_path / 'missing.txt'}: ")
+
+
+def test_without_a_readable_document_no_model_is_opened(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
+    done = hip("summarize", tmp_path / "missing.txt")
+    assert (done.code, done.out) == (1, "")
+    assert fake.settings is None
+
+
+def test_an_answer_cut_off_is_said_to_be(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    fake.finish_reason = "length"
+    done = hip("summarize", "-n", "40", note)
+    assert done.code == 0
+    assert "hip: warning: the answer was stopped at 40 tokens" in done.err
+    assert hip("summarize", "--quiet", note).err == ""
+
+
+def test_verbose_prints_statistics(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    done = hip("summarize", "-v", note)
+    assert done.out == "All is well.\n"
+    assert "decode 12.0 tok/s" in done.err
+    assert "dense, as below min_context=" in done.err
+
+
+def test_output_file_appears_when_all_went_well(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    target.write_text("old")
+    target.chmod(0o640)
+    done = hip("summarize", "-o", target, note)
+    assert (done.code, done.out) == (0, "")
+    assert target.read_text() == "All is well.\n"
+    assert target.stat().st_mode & 0o777 == 0o640
+    fake.failure = RuntimeError("boom")
+    assert hip("summarize", "-o", target, note).code == 1
+    assert target.read_text() == "All is well.\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["note.txt", "out.txt"]
+
+
+def test_output_may_be_a_device(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    assert hip("summarize", "-o", "/dev/null", note).code == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_output_in_a_missing_directory_is_refused_at_once(
+    hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path
+) -> None:
+    done = hip("summarize", "-o", tmp_path / "no" / "out.txt", note)
+    assert done.code == 2
+    assert "No such file or directory" in done.err
+    assert fake.loads == 0
+
+
+def test_a_pipe_gets_the_answer_byte_for_byte(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    fake.pieces = ["red \x1b[31malert", "\x9b2J\a", "\ttab"]
+    assert hip("summarize", note).out == "red \x1b[31malert\x9b2J\a\ttab\n"
+
+
+def test_control_characters_in_names_never_reach_standard_error(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
+    done = hip("summarize", f"{tmp_path}/a\x1b[2J\nhip: error: b")
+    assert done.code == 1
+    assert "\x1b" not in done.err
+    assert not any(line.startswith("hip: error: b") for line in done.err.splitlines())
+
+
+def test_bugs_are_one_line(hip: Run, fake: FakeRuntime, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.failure = KeyError("boom")
+    done = hip("summarize", note)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[0] == "hip: internal error: KeyError: 'boom'"
+    assert "HIPCLI_DEBUG=1" in done.err
+    monkeypatch.setenv("HIPCLI_DEBUG", "1")
+    assert "Traceback" in hip("summarize", note).err
+
+
+def test_out_of_memory_is_told_as_such(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    fake.failure = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    done = hip("summarize", note)
+    assert done.code == 3
+    assert "hip: error: out of memory" in done.err
+
+
+def test_the_attention_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    assert hip("summarize", "--top-k", "512", "--selector", "representative", note).code == 0
+    assert fake.settings.hip.top_k == 512
+    assert fake.settings.hip.selector == "representative"
+    assert hip("summarize", "--attention", "streaming", "--top-k", "512", "--window", "256", note).code == 0
+    assert (fake.settings.hip.top_k, fake.settings.hip.window) == (0, 768)
+    assert hip("summarize", "--attention", "dense", note).code == 0
+    assert fake.settings.hip.backend == "dense"
+
+
+def test_the_context_has_room_for_the_longest_question_and_its_answer(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    hip("ask", "-q", "Who?", "-q", "Who " * 50, "-n", "99", note)
+    encode = fake.tokenizer.encode
+    longest = max(len(encode(question)) for question in fake.questions)
+    assert fake.capacities == [len(encode(fake.reads[0])) + longest + 99]
+
+
+def test_pages_are_marked(hip: Run, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Document("b.pdf", "pdf", (Page(3, "three"), Page(4, "four")), "0" * 64, ("a warning",))
+    monkeypatch.setattr("hipcli.run.read_documents", lambda *_: iter([document]))
+    done = hip("summarize", "--json", "b.pdf")
+    assert "[page 3]\nthree\n[page 4]\nfour" in fake.reads[0]
+    assert done.err == "hip: warning: b.pdf: a warning\n"
+    (described,) = json.loads(done.out)["documents"]
+    assert (described["pages"], described["warnings"]) == (2, ["a warning"])
+
+
+def test_file_names_that_are_not_utf8(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
+    Path(path).write_text("Open.")
+    done = hip("summarize", "--json", path)
+    assert done.code == 0
+    assert json.loads(done.out)["documents"][0]["path"] == path
+    assert hip("summarize", "--each", path, path).code == 0
