@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hip_attention.config import HipConfig
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings

@@ -1,31 +1,39 @@
 """Decode in CUDA graphs: all kernels of a token start at once, where a model's Python starts them one by one."""
 
 import torch
-from hip_attention.cache.step import Step
-from hip_attention.transformers import HipCache
+from hip_attention.cache.cache import Cache
+from hip_attention.cache.step import DeviceStep, Step
 from torch import Tensor
-from transformers import PreTrainedModel
+
+from hipcli.models.language_model import LanguageModel
 
 
 class GraphDecode:
     """Decodes with a model and its cache, token by token: the first of a kind as usual, the others by graphs.
 
     There is a graph for tokens that select keys anew and one for those that do not; new ones where memory has moved or
-    the text has grown so long that layers attend in another way. What cannot be captured, such as a model that waits
-    for the device, decodes as usual. `HipCache.can_step` says whether a cache serves.
+    the text has grown so long that layers attend in another way. A model that cannot be captured, such as one that
+    waits for the device, decodes as usual; `eager_because` then says why. `Cache.can_step` says whether a cache serves.
     """
 
-    def __init__(self, model: PreTrainedModel, cache: HipCache) -> None:
+    def __init__(self, model: LanguageModel, cache: Cache, capture: bool = True) -> None:
         self._model = model
         self._cache = cache
-        self._token = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
-        self._step = Step.of(0, True, model.device)
-        self._captures = model.device.type == "cuda"
-        self._pool = torch.cuda.graph_pool_handle() if self._captures else None
+        self._token = torch.zeros(1, dtype=torch.int64, device=model.device)
+        self._step = DeviceStep.of(0, True, model.device)
         self._graphs: dict[tuple[str, bool], tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         self._addresses: list[int] = []
+        self.eager_because: str | None = None
+        if model.device.type != "cuda":
+            self.eager_because = "CUDA graphs need a CUDA device"
+        elif not capture:
+            self.eager_because = "too few tokens are decoded"
 
-    @torch.inference_mode()
+    @property
+    def captured(self) -> int:
+        """Number of graphs in use."""
+        return len(self._graphs)
+
     def __call__(self, token: int) -> Tensor:
         """Append `token` to the cache, which holds others; returns logits [1, vocabulary] in float32.
 
@@ -33,15 +41,15 @@ class GraphDecode:
         """
         refresh = self._cache.lengthen()
         self._token.fill_(token)
-        self._step.set(self._cache.get_seq_length(), refresh)
+        self._step.set(self._cache.length, refresh)
         addresses = self._cache.addresses
         if addresses != self._addresses:
             self._graphs.clear()
             self._addresses = addresses
-        kind = self._cache.states[-1].decode.stage, refresh
+        kind = self._cache.layers[-1].decode.stage, refresh
         if kind not in self._graphs:
             logits = self._forward()
-            if self._captures:
+            if self.eager_because is None:
                 self._capture(kind)
             return logits
         graph, logits = self._graphs[kind]
@@ -49,23 +57,17 @@ class GraphDecode:
         return logits
 
     def _forward(self) -> Tensor:
-        with self._cache.stepping(self._step):
-            output = self._model(
-                input_ids=self._token,
-                position_ids=self._step.position[None],
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        logits: Tensor = output.logits[:, -1].float()
-        return logits
+        step = Step(self._cache.length - 1, 1, device=self._step)
+        return self._model.next_logits(self._token, self._cache, step)
 
     def _capture(self, kind: tuple[str, bool]) -> None:
         graph = torch.cuda.CUDAGraph()
+        # Graphs share memory with those that live; without one, a pool that was theirs must not be used again.
+        pool = next(iter(self._graphs.values()))[0].pool() if self._graphs else None
         try:
-            with torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.graph(graph, pool=pool):
                 logits = self._forward()
-        except RuntimeError:
-            self._captures = False
+        except RuntimeError as error:
+            self.eager_because = f"the model cannot be captured: {str(error).splitlines()[0]}"
             return
         self._graphs[kind] = graph, logits

@@ -23,13 +23,17 @@ class Token:
 
 @dataclass(frozen=True)
 class Done:
-    """The answer is complete. Times are seconds of wall clock for this answer alone."""
+    """The answer is complete. Times are seconds of wall clock for this answer alone.
+
+    `fault` says why the text is no answer (see `no_answer`): then none of it may have come as tokens.
+    """
 
     finish_reason: FinishReason
     question_tokens: int
     completion_tokens: int
     prefill_s: float
     decode_s: float
+    fault: str | None = None
 
 
 Event = PrefillProgress | Token | Done

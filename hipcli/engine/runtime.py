@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hip_attention.config import HipConfig
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings
@@ -25,9 +25,10 @@ from hipcli.planning import budget
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from hipcli.disk.sessions import State
+    from hipcli.engine.self_check import CacheKind
+    from hipcli.models.language_model import LoadedModel
 
 
 class Reader(Protocol):
@@ -37,11 +38,11 @@ class Reader(Protocol):
     def length(self) -> int:
         """Tokens of what all questions share that are behind, read or restored."""
 
-    def state(self, start: int, stop: int) -> "State":
+    def export(self, start: int, stop: int) -> "State":
         """What has to be kept of those tokens [start, stop) so that they need not be read again."""
 
-    def restore(self, state: "State") -> None:
-        """Take over what `state` gave for the next tokens, before anything is read."""
+    def restore(self, tokens: "State") -> None:
+        """Take over what `export` gave for the next tokens, before anything is read."""
 
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
         """Read what all questions share, once, from where it is not restored."""

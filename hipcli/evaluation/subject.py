@@ -9,7 +9,7 @@ import torch
 from hip_attention.cache.layer import SparseAttention
 from hip_attention.config import HipConfig
 from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 

@@ -77,7 +77,7 @@ def convert(path: Path, folder: Path) -> None:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    from hipcli.models.load import quiet_transformers
+    from hipcli.models.quiet import quiet_transformers
 
     quiet_transformers()
     reader = _open(path)

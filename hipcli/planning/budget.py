@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hip_attention.config import HipConfig
 from hip_attention.plan import decoded_sparsely, true_positions
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import KvStorage, PlacedKind
 from hipcli.errors import ExitCode, HipError

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hip_attention.config import HipConfig
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import LONG_WINDOW, STRETCHED_TOP_K, PositionKind
 from hipcli.errors import ExitCode, HipError

@@ -7,12 +7,9 @@ that does not depend on the question, so that one reading serves many questions.
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from hipcli.errors import HipError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from hipcli.prompt.tokenizer import Tokenizer
 
 # Letters and digits only: templates trim white space, and some take angle brackets apart.
 _SYSTEM, _DOCUMENTS, _QUESTION = "Zsystem0slotZ", "Zdocuments1slotZ", "Zquestion2slotZ"
@@ -25,14 +22,14 @@ class PromptEncoder:
     Raises HipError when the model's chat template cannot be rendered or drops a part of the message.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", system: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, system: str) -> None:
         self._tokenizer = tokenizer
         self._control = _control_tokens(tokenizer)
         frame = _frame(tokenizer, bool(system))
         self._opening = [*self._own(frame[0]), *(self.text(system) if system else []), *self._own(frame[1])]
         self._closing = self._own(frame[2])
-        if tokenizer.chat_template is None and _wants_bos(tokenizer):
-            self._opening.insert(0, tokenizer.bos_token_id)
+        if tokenizer.chat_template is None and tokenizer.bos_id is not None and tokenizer.wants_bos():
+            self._opening.insert(0, tokenizer.bos_id)
 
     def prefix(self, documents: str) -> list[int]:
         """Ids of everything before the question: system message and documents."""
@@ -48,19 +45,17 @@ class PromptEncoder:
         text = text.encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = []
         for piece in _cut(text, self._control):
-            ids += self._tokenizer.encode(piece, add_special_tokens=False, split_special_tokens=True)
+            ids += self._tokenizer.encode(piece, control=False)
         control = set(self._control.values())
         # What is left can only be the token for unknown characters, where that doubles as a control token.
         return [token for token in ids if token not in control]
 
     def _own(self, text: str) -> list[int]:
         """Ids of the chat template's own text, control tokens included."""
-        if not text:
-            return []
-        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False))
+        return self._tokenizer.encode(text, control=True) if text else []
 
 
-def _frame(tokenizer: "PreTrainedTokenizerBase", system: bool) -> tuple[str, str, str]:
+def _frame(tokenizer: Tokenizer, system: bool) -> tuple[str, str, str]:
     """The prompt's own text: before the system message, from there to the documents, and after the question.
 
     Without a system message the first part is empty.
@@ -78,39 +73,25 @@ def _frame(tokenizer: "PreTrainedTokenizerBase", system: bool) -> tuple[str, str
         ]
     pattern = re.compile(f"(.*){_SYSTEM if system else ''}(.*){message}(.*)", re.DOTALL)
     for messages in attempts:
-        match = pattern.fullmatch(_render(tokenizer, messages))
+        match = pattern.fullmatch(tokenizer.render(messages))
         if match and not any(slot in part for slot in (_SYSTEM, message) for part in match.groups()):
             return (match[1], match[2], match[3]) if system else ("", match[1] + match[2], match[3])
     raise HipError(
-        f"{tokenizer.name_or_path}: its chat template cannot hold a plain message",
+        f"{tokenizer.name}: its chat template cannot hold a plain message",
         "choose another model with --model",
     )
 
 
-def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]) -> str:
-    """The chat as text, or nothing where the template refuses it."""
-    from jinja2 import TemplateError
-
-    try:
-        # Thinking aloud would fill the answer's tokens; templates that know no such switch ignore it.
-        rendered = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-    except (TemplateError, TypeError, ValueError):
-        return ""
-    return str(rendered)
-
-
-def _control_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
+def _control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
     """Tokens that steer the model: all special ones, and added ones that the chat template itself writes.
 
     White space is ordinary text, though some models have added tokens for it.
     """
     template = str(tokenizer.chat_template or "")
     return {
-        token.content: number
-        for number, token in tokenizer.added_tokens_decoder.items()
-        if token.special or (token.content in template and not token.content.isspace())
+        token: number
+        for token, (number, special) in tokenizer.added_tokens.items()
+        if special or (token in template and not token.isspace())
     }
 
 
@@ -127,8 +108,3 @@ def _cut(text: str, control: dict[str, int]) -> list[str]:
             start = text.find(name, start + 1)
     edges = sorted(cuts)
     return [text[a:b] for a, b in pairwise(edges)]
-
-
-def _wants_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Whether the tokenizer itself begins a text with its beginning-of-sequence token."""
-    return tokenizer.bos_token_id is not None and tokenizer.encode("a")[:1] == [tokenizer.bos_token_id]

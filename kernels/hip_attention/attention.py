@@ -8,13 +8,13 @@ from torch import Tensor
 from hip_attention.backend import Summaries, make_summaries, search_start, uses_triton
 from hip_attention.config import HipConfig
 from hip_attention.plan import slabs
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 from hip_attention.torch_backend import attend as torch_attend
 from hip_attention.torch_backend import select as torch_select
 from hip_attention.torch_backend.dense import dense_attention
 from hip_attention.torch_backend.summaries import KeySummaries
 
-NEEDS_ROTARY = "packed positions need keys before rotation: attend through a cache that has a rotary"
+NEEDS_ROPE = "packed positions need keys before rotation: attend through a cache that applies RoPE"
 DENSE_HEADS = 4  # key heads whose rows are attended densely at a time: bounds the memory for results
 
 
@@ -23,12 +23,12 @@ class Unrotated:
     """What rows need that select by content: a cache that holds keys before rotation has it.
 
     query [B, Hq, Tq, D] is what the search compares with key [B, Hkv, capacity, D], which is not rotated; rows attend
-    to keys as `rotary` puts them at true or `packed` positions. `recent` are the window keys of packed rows.
+    to keys as `rope` puts them at true or `packed` positions. `recent` are the window keys of packed rows.
     """
 
     query: Tensor
     key: Tensor
-    rotary: Rotary
+    rope: Rope
     packed: bool
     recent: torch_attend.Recent | None = None
 
@@ -44,7 +44,7 @@ def attention(
     """
     config = config or HipConfig()
     if config.packed_from is not None:
-        raise ValueError(NEEDS_ROTARY)
+        raise ValueError(NEEDS_ROPE)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     _check(query, key, value)
     length_q, length_k = query.shape[2], key.shape[2]
@@ -119,24 +119,24 @@ def sparse_rows(
             triton_prefill.prefill(query, key, value, start, length_k, summaries, config, scale, output)
         else:
             positions = config.packed_length if unrotated.packed else length_k
-            tables = unrotated.rotary.cover(positions, query)
+            tables = unrotated.rope.tables(positions, query)
             triton_prefill.prefill(
                 query, unrotated.key, value, start, length_k, summaries, config, scale, output,
                 search_query=unrotated.query, tables=tables, packed=unrotated.packed,
             )  # fmt: skip
         return
     assert summaries is None or isinstance(summaries, KeySummaries)
-    searched, search_key, block_q, rotary, recent = query, key, 1, None, None
+    searched, search_key, block_q, rope, recent = query, key, 1, None, None
     if unrotated is not None:
         searched, search_key = unrotated.query, unrotated.key
         if unrotated.packed:
-            key, block_q, rotary, recent = unrotated.key, config.block_q, unrotated.rotary, unrotated.recent
+            key, block_q, rope, recent = unrotated.key, config.block_q, unrotated.rope, unrotated.recent
     for slab in slabs(start, query.shape[2], length_k, config.block_q):
         blocks = torch_select.select(searched, slab, config, summaries, search_key) if config.top_k else None
         torch_attend.attend(
             query, key, value, blocks, slab, output, scale=scale,
-            sink=config.sink, window=config.window, block_k=config.block_k, block_q=block_q, rotary=rotary,
-            recent=recent,
+            sink=config.sink, window=config.window, block_k=config.block_k, block_q=block_q, rope=rope,
+            recent=recent, padded=config.select_always,
         )  # fmt: skip
 
 

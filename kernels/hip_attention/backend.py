@@ -74,7 +74,7 @@ def search_start(length_q: int, length_k: int, config: HipConfig, device: torch.
     `coming` rows that will follow. All of them had better be read alike (docs/quality.md, "Read alike").
     """
     start = sparse_start(length_q, length_k, config)
-    if config.backend == "auto" and start < length_q and uses_triton(config, device):
+    if config.backend == "auto" and not config.select_always and start < length_q and uses_triton(config, device):
         rows, length = length_q - start + coming, length_k + coming
         keys = length - rows // 2 - min(length, KEYS_PER_ROW * config.visible_keys // 1600)
         if rows * keys < SEARCH:

@@ -34,6 +34,8 @@ class HipConfig:
     question: how the rows attend that a HipCache is told are a question: "dense" to everything, at packed positions
         to what an exhaustive search finds (see `of_question`); "sparse" like those of a document. They are few, and
         what they miss is not found.
+    select_always: search also where a row may select all there is, which gives exact attention by the sparse path: how
+        a program checks itself. Otherwise such rows are attended to densely.
     backend: "auto" picks the fastest one for the device; "dense" ignores all of the above.
 
     Raises ValueError naming the field when a value is out of range.
@@ -51,6 +53,7 @@ class HipConfig:
     min_context: int = 4096
     packed_from: int | None = None
     question: Question = "dense"
+    select_always: bool = False
     backend: Backend = "auto"
 
     def __post_init__(self) -> None:

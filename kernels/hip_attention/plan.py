@@ -78,7 +78,9 @@ def true_positions(config: HipConfig, capacity: int) -> int:
 
 
 def _first_sparse(config: HipConfig) -> int:
-    """Position from which a query block that reaches it has more to search than it may select."""
+    """Position from which a query block that reaches it has more to search than it may select, or anything at all."""
+    if config.select_always:
+        return config.sink + config.window
     return max(config.min_context, config.visible_keys)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from hip_attention.config import HipConfig
 
-# rotate(x [T, D], positions int64 [T]) -> [T, D]: rotary embedding of each row at its position
+# rotate(x [T, D], positions int64 [T]) -> [T, D]: rope embedding of each row at its position
 Rotate = Callable[[Tensor, Tensor], Tensor]
 
 

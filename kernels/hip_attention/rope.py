@@ -1,33 +1,31 @@
-"""Rotary position embedding applied by attention itself, so that keys can be cached without a position."""
-
-from collections.abc import Callable
+"""Rotary position embedding (RoPE, arXiv 2104.09864) applied to queries and keys."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-Tables = Callable[[Tensor], tuple[Tensor, Tensor]]
+from hip_attention.rope_config import RopeConfig
 
 
-class Rotary:
-    """Rotates queries and keys whose first half of dimensions pairs with the second half (Llama's layout).
+class Rope:
+    """Applies RoPE to queries and keys [B, H, T, D] whose first half of dimensions pairs with the second half.
 
-    `tables` maps positions int64 [1, T] to cosine and sine [1, T, D] in fp32, attention scaling included: a model's
-    own rotary module, which keeps every RoPE variant exact. Results are bit-equal to transformers' own rotation.
+    Cosines and sines are computed in float32 and kept in the dtype, and on the device, of what they are applied to.
+    Tables for `capacity` positions are made at once.
     """
 
-    def __init__(self, tables: Tables, capacity: int = 0) -> None:
-        self._tables = tables
+    def __init__(self, config: RopeConfig, head_dim: int, capacity: int = 0) -> None:
+        self._frequencies, self._scale = config.frequencies(head_dim)
         self._capacity = capacity
         self._cosine = self._sine = torch.empty(0)
         self._halves: tuple[Tensor, Tensor] | None = None
 
-    def rotate(self, x: Tensor, start: int, out: Tensor | None = None) -> Tensor:
-        """Rotate x [B, H, T, D], whose first token stands at position `start`, into `out` if given."""
-        self._cover(start + x.shape[2], x)
+    def apply(self, x: Tensor, start: int, out: Tensor | None = None) -> Tensor:
+        """Rotate x, whose first token stands at position `start`, into `out` if given."""
         stop = start + x.shape[2]
-        return rotated(x, self._cosine[start:stop], self._sine[start:stop], out)
+        self._cover(stop, x)
+        return rotate(x, self._cosine[start:stop], self._sine[start:stop], out)
 
-    def rotate_blocks(self, x: Tensor, blocks: Tensor, block_k: int, out: Tensor) -> Tensor:
+    def apply_to_blocks(self, x: Tensor, blocks: Tensor, block_k: int, out: Tensor) -> Tensor:
         """Rotate x [B, H, K * block_k, D], the tokens of blocks int64 [B, H, K] of some cached text, into `out`."""
         self._cover((int(blocks.max()) + 1) * block_k, x)
         rows = self._cosine.shape[0] // block_k
@@ -35,25 +33,20 @@ class Rotary:
             table[: rows * block_k].view(rows, -1).index_select(0, blocks.flatten()).view(x.shape)
             for table in (self._cosine, self._sine)
         )
-        return rotated(x, cosine, sine, out)
+        return rotate(x, cosine, sine, out)
 
-    def rotate_to(self, x: Tensor, position: int) -> Tensor:
-        """Rotate all of x [B, H, T, D] to one position."""
-        self._cover(position + 1, x)
-        return rotated(x, self._cosine[position], self._sine[position])
-
-    def rotate_at(self, x: Tensor, positions: Tensor, length: int) -> Tensor:
-        """Rotate x [B, H, T, D], whose tokens stand at `positions` int64 [T], all below `length`."""
+    def apply_at(self, x: Tensor, positions: Tensor | int, length: int) -> Tensor:
+        """Rotate x, whose tokens stand at `positions` int64 [T] or all at one, below `length`."""
         self._cover(length, x)
-        return rotated(x, self._cosine[positions], self._sine[positions])
+        return rotate(x, self._cosine[positions], self._sine[positions])
 
-    def rotate_columns(self, x: Tensor, places: Tensor) -> None:
-        """Rotate x [B, H, T, D] in place to ascending int64 [T]: in less time than `rotate`, rounded differently."""
-        self._cover(int(places[-1]) + 1, x)
-        turned = _turned(x)
-        x.mul_(self._cosine[places]).addcmul_(turned, self._sine[places])
+    def apply_in_place(self, x: Tensor, positions: Tensor) -> None:
+        """Rotate x itself to ascending int64 [T]: faster than `apply`, rounded differently."""
+        self._cover(int(positions[-1]) + 1, x)
+        swapped = _swapped(x)
+        x.mul_(self._cosine[positions]).addcmul_(swapped, self._sine[positions])
 
-    def cover(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    def tables(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [>= length, D / 2] of every position, in the dtype and on the device of `like` [..., D]."""
         self._cover(length, like)
         if self._halves is None:
@@ -66,38 +59,19 @@ class Rotary:
         if length <= present.shape[0] and present.dtype == like.dtype and present.device == like.device:
             return
         length = max(length + length // 8, self._capacity) + 256
-        cosine, sine = self._tables(torch.arange(length, device=like.device)[None])
-        self._cosine, self._sine = (table[0].to(like.dtype).contiguous() for table in (cosine, sine))
+        angles = torch.arange(length, device=like.device)[:, None].float() * self._frequencies.to(like.device)
+        angles = torch.cat((angles, angles), 1)
+        self._cosine, self._sine = ((x * self._scale).to(like.dtype) for x in (angles.cos(), angles.sin()))
         self._halves = None
 
 
-def rotated(x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor, out: Tensor | None = None) -> Tensor:
     """x [B, H, T, D] rotated by cosine and sine of its dtype, broadcast to its shape, into `out` if given."""
-    turned = _turned(x).mul_(sine)  # before `out`, which may be x itself, is written
-    return torch.mul(x, cosine, out=out).add_(turned)
+    swapped = _swapped(x).mul_(sine)  # before `out`, which may be x itself, is written
+    return torch.mul(x, cosine, out=out).add_(swapped)
 
 
-def _turned(x: Tensor) -> Tensor:
+def _swapped(x: Tensor) -> Tensor:
     """(-second half, first half) of x [..., D]."""
     first, second = x.chunk(2, -1)
     return torch.cat((-second, first), -1)
-
-
-class IdentityRotary(nn.Module):
-    """Stands in for a model's rotary module and rotates nothing: cosine 1, sine 0, which `is_identity` tells."""
-
-    def __init__(self, original: nn.Module, dim: int) -> None:
-        super().__init__()
-        self.original = original
-        self.dim = dim
-
-    def forward(self, x: Tensor, position_ids: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        shape = (*position_ids.shape, self.dim)
-        cosine = x.new_ones(1).expand(shape)
-        cosine.hip_identity = True  # type: ignore[attr-defined]
-        return cosine, x.new_zeros(1).expand(shape)
-
-
-def is_identity(cosine: Tensor) -> bool:
-    """Whether a cosine comes from an IdentityRotary: what it rotates stays as it is."""
-    return getattr(cosine, "hip_identity", False)

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from fakes import FakeRuntime
 from hip_attention import HipConfig
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 from schemas import schema
 
 Run = Callable[..., Any]

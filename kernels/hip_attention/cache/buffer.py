@@ -44,11 +44,6 @@ class Buffer:
         return 0 if self._data is None else self._data.data_ptr()
 
     @property
-    def outline(self) -> Tensor:
-        """A tensor of the shape of the stored tokens [B, H, length, D]: here they themselves."""
-        return self.tokens
-
-    @property
     def like(self) -> Tensor:
         """No tokens, [B, H, 0, D], in the dtype and on the device of those that are stored."""
         return self.data[:, :, :0]
@@ -102,13 +97,13 @@ class Buffer:
         """Forget every token from `length` on."""
         self.length = min(self.length, length)
 
-    def state(self, start: int, stop: int) -> dict[str, Tensor]:
+    def export(self, start: int, stop: int) -> dict[str, Tensor]:
         """View of what tokens [start, stop) are stored as."""
         return {"": self.part(start, stop)}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Store the next tokens as `state` gave them."""
-        self.append(state[""])
+    def restore(self, tokens: dict[str, Tensor]) -> None:
+        """Store the next tokens as `export` gave them."""
+        self.append(tokens[""])
 
 
 def gather_blocks(data: Tensor, blocks: Tensor, block_k: int) -> Tensor:

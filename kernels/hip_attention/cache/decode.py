@@ -7,10 +7,10 @@ from torch import Tensor
 from hip_attention.backend import uses_triton
 from hip_attention.cache.key_index import KeyIndex
 from hip_attention.cache.key_values import KeyValues
-from hip_attention.cache.step import Step
+from hip_attention.cache.step import DeviceStep
 from hip_attention.config import HipConfig
 from hip_attention.plan import Slab, decoded_packed, decoded_sparsely
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 from hip_attention.torch_backend.select import select
 from hip_attention.torch_backend.summaries import KeySummaries
 from hip_attention.torch_backend.working_set import WorkingSet
@@ -26,12 +26,12 @@ class Decode:
     """
 
     def __init__(
-        self, config: HipConfig, stored: KeyValues, index: KeyIndex, rotary: Rotary | None, shared: "SharedStates"
+        self, config: HipConfig, stored: KeyValues, index: KeyIndex, rope: Rope | None, shared: "SharedStates"
     ) -> None:
         self.working_set: WorkingSet | None = None
         self._stored = stored
         self._index = index
-        self._rotary = rotary
+        self._rope = rope
         self._shared = shared
         self._layer: LayerDecode | None = None
         self._steps = 0  # tokens decoded since the last prefill, rewind or first packed one
@@ -65,16 +65,16 @@ class Decode:
         if age == 0:
             self._index.update_for(stored.length - 1)
         if uses_triton(self.config, query.device):
-            return self._with_triton(query, scale, Step.of(stored.length, age == 0, query.device), packed)
+            return self._with_triton(query, scale, DeviceStep.of(stored.length, age == 0, query.device), packed)
         if self.working_set is None:
-            self.working_set = WorkingSet(self.config, self._rotary, packed)
+            self.working_set = WorkingSet(self.config, self._rope, packed)
         if age == 0:
             self.working_set.refresh(stored, self._select(query), query.shape[1])
         else:
             self.working_set.append(stored)
         return self.working_set.attend(query, scale)
 
-    def step(self, query: Tensor, scale: float, step: Step, dense: bool, sliding_window: int | None) -> Tensor:
+    def step(self, query: Tensor, scale: float, step: DeviceStep, dense: bool, sliding_window: int | None) -> Tensor:
         """Attention of query [B, Hq, 1, D], as `LayerCache.attend` computes it, without waiting for the device.
 
         What it computes depends on `stage`, not on the length of the text.
@@ -105,12 +105,12 @@ class Decode:
         newest = Slab(0, self._stored.length - 1, 1, 1)
         return select(index.query(query), newest, config, index.summaries, key)[:, :, 0]
 
-    def _with_triton(self, query: Tensor, scale: float, step: Step, packed: bool) -> Tensor:
+    def _with_triton(self, query: Tensor, scale: float, step: DeviceStep, packed: bool) -> Tensor:
         return self._triton_layer().sparse(query, self._stored, step, scale, self._index, packed)
 
     def _triton_layer(self) -> "LayerDecode":
         from hip_attention.triton_backend.layer import LayerDecode
 
         if self._layer is None:
-            self._layer = LayerDecode(self.config, self._rotary, self._shared)
+            self._layer = LayerDecode(self.config, self._rope, self._shared)
         return self._layer

@@ -93,12 +93,6 @@ class QuantizedBuffer:
         """No tokens, [B, H, 0, D], in the dtype and on the device of those that are given back."""
         return self._centre[:, :, :0]
 
-    @property
-    def outline(self) -> Tensor:
-        """A tensor of the shape of the stored tokens [B, H, length, D] that takes no memory, all NaN."""
-        batch, heads, _, dim = self._centre.shape
-        return self._centre.new_full((), torch.nan).expand(batch, heads, self.length, dim)
-
     def append(self, new: Tensor) -> None:
         """Store `new` [B, H, T, D] behind what is there."""
         if self.length == 0:
@@ -143,18 +137,18 @@ class QuantizedBuffer:
         self._codes.truncate(length)
         self._scales.truncate(length)
 
-    def state(self, start: int, stop: int) -> dict[str, Tensor]:
+    def export(self, start: int, stop: int) -> dict[str, Tensor]:
         """Views of what tokens [start, stop) are stored as; what all of them share is with the first one."""
         codes, scales, spread, centre = self.raw
         shared = {} if start else {".spread": spread, ".centre": centre}
         return {".codes": codes[:, :, start:stop], ".scales": scales[:, :, start:stop]} | shared
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Store the next tokens as `state` gave them."""
+    def restore(self, tokens: dict[str, Tensor]) -> None:
+        """Store the next tokens as `export` gave them."""
         if self.length == 0:
-            self._spread, self._centre = state[".spread"], state[".centre"]
-        self._codes.append(state[".codes"])
-        self._scales.append(state[".scales"])
+            self._spread, self._centre = tokens[".spread"], tokens[".centre"]
+        self._codes.append(tokens[".codes"])
+        self._scales.append(tokens[".scales"])
 
     def _settle(self, first: Tensor, dtype: torch.dtype) -> None:
         """Take from the first tokens [B, H, T, D] what is usual."""

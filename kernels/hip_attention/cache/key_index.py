@@ -7,7 +7,7 @@ from hip_attention.backend import Summaries, make_summaries
 from hip_attention.cache.key_values import KeyValues
 from hip_attention.config import HipConfig
 from hip_attention.plan import searchable_blocks
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 from hip_attention.torch_backend.summaries import KeySummaries
 
 
@@ -18,11 +18,11 @@ class KeyIndex:
     rotation, with queries at one distance from all of them. Memory is reserved for `capacity` keys.
     """
 
-    def __init__(self, config: HipConfig, stored: KeyValues, rotary: Rotary | None, capacity: int) -> None:
+    def __init__(self, config: HipConfig, stored: KeyValues, rope: Rope | None, capacity: int) -> None:
         self.config = config
         self.summaries: Summaries = KeySummaries(config.sink, config.block_k)
         self._stored = stored
-        self._rotary = rotary
+        self._rope = rope
         self._capacity = capacity
 
     def begin(self, device: torch.device) -> None:
@@ -46,9 +46,9 @@ class KeyIndex:
     def query(self, query: Tensor) -> Tensor:
         """Query [B, Hq, T, D], the last T stored tokens', as the search compares it with keys."""
         if self.config.packed_from is None:
-            return self._stored.turned(query, self._stored.length - query.shape[2])
-        assert self._rotary is not None
-        return self._rotary.rotate_to(query, self.config.search_distance)
+            return self._stored.apply_rope(query, self._stored.length - query.shape[2])
+        assert self._rope is not None
+        return self._rope.apply_at(query, self.config.search_distance, self.config.search_distance + 1)
 
     def keys(self) -> Tensor:
         """Keys [B, Hkv, >= length, D] as the search reads them."""

@@ -9,7 +9,7 @@ from hip_attention.cache.buffer import Buffer
 from hip_attention.cache.int8 import QuantizedBuffer, Stored
 from hip_attention.config import HipConfig
 from hip_attention.plan import true_positions
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 
 if TYPE_CHECKING:
     from hip_attention.triton_backend.layer import SharedStates
@@ -37,17 +37,17 @@ class Scratch:
 class KeyValues:
     """Keys and values [B, Hkv, T, D] of one layer in preallocated memory, `int8` or as they came.
 
-    With a `rotary` keys are stored before rotation and are rotated when they are read; without one they came rotated.
+    With a `rope` keys are stored before rotation and are rotated when they are read; without one they came rotated.
     """
 
     def __init__(
-        self, config: HipConfig, capacity: int, rotary: Rotary | None, scratch: Scratch, int8: bool = False
+        self, config: HipConfig, capacity: int, rope: Rope | None, scratch: Scratch, int8: bool = False
     ) -> None:
         store = QuantizedBuffer if int8 else Buffer
         self.keys: Stored = store(capacity, config.block_k)
         self.values: Stored = store(capacity, config.block_k)
         self._config = config
-        self._rotary = rotary
+        self._rope = rope
         self._scratch = scratch
         self._rotated: Buffer | None = None
 
@@ -55,6 +55,11 @@ class KeyValues:
     def length(self) -> int:
         """Number of stored tokens."""
         return self.keys.length
+
+    @property
+    def capacity(self) -> int:
+        """Tokens there is memory for."""
+        return self.keys.capacity
 
     @property
     def addresses(self) -> tuple[int, int]:
@@ -82,23 +87,23 @@ class KeyValues:
             if buffer is not None:
                 buffer.truncate(length)
 
-    def state(self, start: int, stop: int) -> dict[str, Tensor]:
+    def export(self, start: int, stop: int) -> dict[str, Tensor]:
         """What is stored of tokens [start, stop), as named views of it; most are [B, Hkv, stop - start, *]."""
-        stored = {"key": self.keys.state(start, stop), "value": self.values.state(start, stop)}
+        stored = {"key": self.keys.export(start, stop), "value": self.values.export(start, stop)}
         return {name + part: tensor for name, parts in stored.items() for part, tensor in parts.items()}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Store the next tokens as `state` gave them."""
+    def restore(self, tokens: dict[str, Tensor]) -> None:
+        """Store the next tokens as `export` gave them."""
         for name, buffer in (("key", self.keys), ("value", self.values)):
-            buffer.restore({part.removeprefix(name): x for part, x in state.items() if part.startswith(name)})
+            buffer.restore({part.removeprefix(name): x for part, x in tokens.items() if part.startswith(name)})
 
-    def turned(self, x: Tensor, start: int) -> Tensor:
+    def apply_rope(self, x: Tensor, start: int) -> Tensor:
         """x [B, H, T, D] rotated to positions from `start` on."""
-        return x if self._rotary is None else self._rotary.rotate(x, start)
+        return x if self._rope is None else self._rope.apply(x, start)
 
     def positioned(self, start: int, stop: int) -> Tensor:
         """Keys [start, stop) rotated to their true positions."""
-        return self.turned(self.keys.part(start, stop), start)
+        return self.apply_rope(self.keys.part(start, stop), start)
 
     def whole_keys(self) -> Tensor:
         """Keys as they arrived [B, Hkv, >= length, D], like those below until another layer asks for its own."""
@@ -116,10 +121,10 @@ class KeyValues:
         """Keys at true positions [B, Hkv, >= length, D], `length` of them."""
         rotated = self._scratch.rotated
         keys = self.keys.whole(length, rotated)
-        if self._rotary is None:
+        if self._rope is None:
             return keys
         rotated.grow(length, keys)
-        self._rotary.rotate(keys[:, :, :length], 0, out=rotated.data[:, :, :length])
+        self._rope.apply(keys[:, :, :length], 0, out=rotated.data[:, :, :length])
         return rotated.data
 
     def kept_keys(self, length: int) -> Tensor:
@@ -127,7 +132,7 @@ class KeyValues:
 
         To keep them beside integers would take more memory than those save.
         """
-        if self._rotary is None or isinstance(self.keys, QuantizedBuffer):
+        if self._rope is None or isinstance(self.keys, QuantizedBuffer):
             return self.all_keys(length)[:, :, :length]
         if self._rotated is None:
             self._rotated = Buffer(true_positions(self._config, self.keys.data.shape[2]))

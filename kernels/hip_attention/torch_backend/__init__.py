@@ -1,0 +1,1 @@
+"""Attention in plain PyTorch, for CPUs and for what has no kernel."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hip_attention.plan import Slab
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 from hip_attention.torch_backend.dense import flash, flash_by_group, has_flash, merge
 
 WORKING_SET = 5 << 20
@@ -47,8 +47,9 @@ def attend(
     window: int,
     block_k: int,
     block_q: int = 1,
-    rotary: Rotary | None = None,
+    rope: Rope | None = None,
     recent: Recent | None = None,
+    padded: bool = False,
 ) -> None:
     """Attention over sink, selected and window keys for the rows of `slab`, written into `output` [B, Hq, Tq, D].
 
@@ -57,9 +58,11 @@ def attend(
     alone, which the heads of a KV group then share. Every row of the slab must see the whole sink, which the slabs from
     geometry.sparse_start on do.
 
-    With `rotary` keys are yet to be rotated, to packed positions: their places in the row of gathered keys. Its
+    With `rope` keys are yet to be rotated, to packed positions: their places in the row of gathered keys. Its
     window part begins where that of the whole query block of `block_q` does, of which a slab may hold the last rows.
     `recent` then holds the window keys of all rows, rotated, where the window `is_split`.
+
+    `padded`: any number of blocks, the last ones, may lie in the windows of all rows, which then do not see them twice.
 
     What is gathered at a time fits the processor's second-level cache, from which SDPA runs twice as fast.
     """
@@ -94,8 +97,8 @@ def attend(
         ids.append(near.clamp(min=0).expand(batch, heads, n, -1))
         index = torch.cat(ids, 3)
         keys = key_blocks.index_select(0, (key_base + index).flatten()).view(-1, 1, width * block_k, dim)
-        if rotary is not None:
-            rotary.rotate_columns(keys, places)
+        if rope is not None:
+            rope.apply_in_place(keys, places)
         values = value_blocks.index_select(0, (value_base + index).flatten())
         values = values.view(-1, 1, width * block_k, value.shape[3])
 
@@ -107,7 +110,7 @@ def attend(
             mask[..., -len(edges) * block_k :].masked_fill_(hidden[:, None], -math.inf)
         masked = reaches_sink
         if blocks is not None:
-            _hide_window_keys(mask, ids[1], position, sink, window, block_k)
+            _hide_window_keys(mask, ids[1], position, sink, window, block_k, padded)
 
         queries = query[:, :, part.start : part.stop].unflatten(1, (heads, group)).unflatten(3, (n, rows))
         queries = queries.permute(0, 1, 3, 2, 4, 5).reshape(-1, 1, group * rows, dim)
@@ -169,12 +172,15 @@ def _outside_window(recent: Tensor, position: Tensor, sink: int, window: int, bl
     return (key <= row - window) | (key > row) | (key < sink)
 
 
-def _hide_window_keys(mask: Tensor, selected: Tensor, position: Tensor, sink: int, window: int, block_k: int) -> None:
+def _hide_window_keys(
+    mask: Tensor, selected: Tensor, position: Tensor, sink: int, window: int, block_k: int, padded: bool
+) -> None:
     """Hide, in the columns of the selected blocks [B, H, n, K], the keys that are in a row's window already.
 
-    mask [B, H, n, g, rows, keys], position [n, rows]. Blocks are ascending, so only the last few can hold such keys.
+    mask [B, H, n, g, rows, keys], position [n, rows]. Blocks are ascending, so only the last few can hold such keys,
+    unless the list is `padded`.
     """
-    last = min(selected.shape[3], (position.shape[1] - 1) // block_k + 2)
+    last = selected.shape[3] if padded else min(selected.shape[3], (position.shape[1] - 1) // block_k + 2)
     stop = sink + selected.shape[3] * block_k
     columns = mask[..., stop - last * block_k : stop]
     key = _token_positions(selected[..., -last:], block_k)[:, :, :, None]  # [B, H, n, 1, keys]

@@ -17,10 +17,11 @@ EXHAUSTIVE_CPU, EXHAUSTIVE_GPU = 1 << 22, 1 << 24
 
 
 def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries | None, key: Tensor | None) -> Tensor:
-    """Choose key blocks for the query blocks of `slab`, each of which has more to search than it may select.
+    """Choose key blocks for the query blocks of `slab`.
 
     query [B, Hq, Tq, D]; `summaries` serve the selectors that use them, `key` [B, Hkv, >= Tk, D] (whole blocks
-    readable) those that read keys. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending.
+    readable) those that read keys. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending. Query blocks have
+    more to search than they may select, or with `select_always` get their own last block for those that are missing.
     """
     parts = [slab] if config.selector == "exhaustive" else slab.split(_part_size(query, config))
     return torch.cat([_select_part(query, part, config, summaries, key) for part in parts], 2)
@@ -55,7 +56,13 @@ def _select_part(
     else:
         assert key is not None
         nodes = _search_representative(scored.reshape(-1, scored.shape[3], dim), count, config, key)
-    blocks = nodes.sort(-1).values + config.sink // config.block_k
+    low = config.sink // config.block_k
+    if config.select_always:  # where there are fewer than may be selected, a block that no row sees fills the rest
+        newest = torch.tensor([p // config.block_k - low for p in last], device=query.device)
+        newest = newest.expand(batch, heads, -1).reshape(-1, 1)
+        missing = newest.expand(-1, config.selected_blocks - nodes.shape[1])
+        nodes = torch.cat((torch.where(nodes < count, nodes, newest), missing), 1)
+    blocks = nodes.sort(-1).values + low
     return blocks.view(batch, heads, slab.blocks, -1)
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from hip_attention.cache.key_values import KeyValues
 from hip_attention.config import HipConfig
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 
 
 class Window:
@@ -16,10 +16,10 @@ class Window:
     that comes to the window takes the place of the one that leaves it.
     """
 
-    def __init__(self, config: HipConfig, rotary: Rotary, like: tuple[Tensor, Tensor], origin: int) -> None:
+    def __init__(self, config: HipConfig, rope: Rope, like: tuple[Tensor, Tensor], origin: int) -> None:
         self.origin = origin
         self._sink = config.sink
-        self._rotary = rotary
+        self._rope = rope
         self._stop = 0  # the first token that has not come yet
         size = config.sink + config.window - 1
         self.keys, self.values = (x.new_empty(*x.shape[:2], size, x.shape[3]) for x in like)
@@ -35,5 +35,5 @@ class Window:
         self._stop = newest
 
     def _put(self, key: Tensor, value: Tensor, slots: slice | Tensor, start: int) -> None:
-        self.keys[:, :, slots] = self._rotary.rotate(key, start - self.origin)
+        self.keys[:, :, slots] = self._rope.apply(key, start - self.origin)
         self.values[:, :, slots] = value

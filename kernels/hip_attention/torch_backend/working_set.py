@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hip_attention.cache.key_values import KeyValues
 from hip_attention.config import HipConfig
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 from hip_attention.torch_backend.dense import flash_row, merge
 from hip_attention.torch_backend.window import Window
 
@@ -23,9 +23,9 @@ class WorkingSet:
     refresh_interval, D] for keys and values each, or [B, sets, selected + refresh_interval, D], is laid out once.
     """
 
-    def __init__(self, config: HipConfig, rotary: Rotary | None, packed: bool) -> None:
+    def __init__(self, config: HipConfig, rope: Rope | None, packed: bool) -> None:
         self.config = config
-        self.rotary = rotary
+        self.rope = rope
         self.packed = packed
         self._window: Window | None = None
         self._newest = 0
@@ -35,7 +35,7 @@ class WorkingSet:
     def refresh(self, stored: KeyValues, blocks: Tensor | None, heads: int) -> None:
         """Gather what the newest cached token attends to, for `heads` query heads.
 
-        Keys are rotated if there is a rotary; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
+        Keys are rotated if there is a rope; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
         """
         config, length = self.config, stored.length
         if self._keys.dim() == 1:
@@ -58,7 +58,7 @@ class WorkingSet:
 
     def attend(self, query: Tensor, scale: float) -> Tensor:
         """Attention of query [B, Hq, 1, D], the newest token's; returns [B, Hq, 1, D]."""
-        query = self._turned(query, self._newest)
+        query = self._apply_rope(query, self._newest)
         mask = self._mask[..., : self._length] if self.config.top_k else None
         keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
         output, sums = flash_row(query, keys, values, scale, mask)
@@ -70,8 +70,8 @@ class WorkingSet:
         config, like = self.config, (stored.keys.like, stored.values.like)
         sets, shared = like[0].shape[1], config.sink + config.window
         if self.packed:
-            assert self.rotary is not None
-            self._window = Window(config, self.rotary, like, stored.length - config.visible_keys)
+            assert self.rope is not None
+            self._window = Window(config, self.rope, like, stored.length - config.visible_keys)
             sets, shared = heads, 0
         room = heads // sets * config.top_k + shared + config.refresh_interval
         self._keys, self._values = (x.new_empty(x.shape[0], sets, room, x.shape[3]) for x in like)
@@ -81,7 +81,7 @@ class WorkingSet:
         """Add cached tokens [start, stop) to every set that sees their head."""
         end = self._length + stop - start
         for target, new in (
-            (self._keys, self._turned(stored.keys.part(start, stop), start)),
+            (self._keys, self._apply_rope(stored.keys.part(start, stop), start)),
             (self._values, stored.values.part(start, stop)),
         ):
             target.unflatten(1, (new.shape[1], -1))[:, :, :, self._length : end] = new[:, :, None]
@@ -96,12 +96,12 @@ class WorkingSet:
         self._length = selected = blocks.shape[2] * block_k
         key, chosen = stored.keys.gather(blocks, block_k), self._keys[:, :, :selected]
         self._values[:, :, :selected] = stored.values.gather(blocks, block_k)
-        if self.rotary is None:
+        if self.rope is None:
             chosen[:] = key
         elif self.packed:
-            self.rotary.rotate(key, self._place(start), out=chosen)
+            self.rope.apply(key, self._place(start), out=chosen)
         else:
-            self.rotary.rotate_blocks(key, blocks, block_k, out=chosen)
+            self.rope.apply_to_blocks(key, blocks, block_k, out=chosen)
         # The window holds these, too.
         token = (blocks[..., None] * block_k + torch.arange(block_k, device=blocks.device)).flatten(2)
         self._mask.zero_()[:, :, 0, :selected].masked_fill_(token >= oldest, -math.inf)
@@ -110,9 +110,9 @@ class WorkingSet:
         """Position of a token."""
         return token if self._window is None else token - self._window.origin
 
-    def _turned(self, x: Tensor, start: int) -> Tensor:
+    def _apply_rope(self, x: Tensor, start: int) -> Tensor:
         """x [B, H, T, D] rotated to the positions of tokens from `start` on."""
-        return x if self.rotary is None else self.rotary.rotate(x, self._place(start))
+        return x if self.rope is None else self.rope.apply(x, self._place(start))
 
 
 def distinct(blocks: Tensor, filler: int) -> Tensor:

@@ -240,7 +240,9 @@ def _descend(
     tl.debug_barrier()
     node = tl.load(chosen + entry, mask=entry < BUDGET)
     tl.debug_barrier()
-    tl.store(chosen + entry, node + SINK // BLOCK_K, mask=entry < BUDGET)
+    # Where there are fewer than BUDGET, a block far beyond the keys, which no row sees, fills the rest.
+    node = tl.where(node >= 0, node + SINK // BLOCK_K, (1 << 30) // BLOCK_K)
+    tl.store(chosen + entry, node, mask=entry < BUDGET)
 
 
 @triton.jit

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from hip_attention.cache.key_index import KeyIndex
 from hip_attention.cache.key_values import KeyValues
-from hip_attention.cache.step import Step
+from hip_attention.cache.step import DeviceStep
 from hip_attention.config import HipConfig
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 from hip_attention.triton_backend.decode import DecodeState, rotate_row
 
 # What layers that select nothing may share, because it keeps nothing from one to the next: by window and sizes.
@@ -18,18 +18,18 @@ SharedStates = dict[tuple[int, ...], DecodeState]
 class LayerDecode:
     """Attention of the newest token over cached keys and values, and the selection it keeps between two refreshes.
 
-    config: as a rule a `HipConfig.of_decode`. With a `rotary` queries, and keys in the cache, are yet to be rotated.
+    config: as a rule a `HipConfig.of_decode`. With a `rope` queries, and keys in the cache, are yet to be rotated.
     `shared` is that of all layers; what is in it stays, as graphs may use it.
     """
 
-    def __init__(self, config: HipConfig, rotary: Rotary | None, shared: SharedStates) -> None:
+    def __init__(self, config: HipConfig, rope: Rope | None, shared: SharedStates) -> None:
         self._config = config
-        self._rotary = rotary
+        self._rope = rope
         self._sparse: DecodeState | None = None
         self._shared = shared
 
     def sparse(
-        self, query: Tensor, stored: KeyValues, step: Step, scale: float, index: KeyIndex, packed: bool
+        self, query: Tensor, stored: KeyValues, step: DeviceStep, scale: float, index: KeyIndex, packed: bool
     ) -> Tensor:
         """Attention of query [B, Hq, 1, D] over sink, window and selected keys, at true or `packed` positions.
 
@@ -53,7 +53,9 @@ class LayerDecode:
             placed = self._rotated(query, positions, config.visible_keys - 1, state.length, state.refreshed)
         return self._attend(state, placed, stored, scale, positions, packed)
 
-    def recent(self, query: Tensor, stored: KeyValues, step: Step, scale: float, window: int | None = None) -> Tensor:
+    def recent(
+        self, query: Tensor, stored: KeyValues, step: DeviceStep, scale: float, window: int | None = None
+    ) -> Tensor:
         """Attention of query [B, Hq, 1, D] over the last `window` keys, or over all of them. Returns [B, Hq, 1, D]."""
         capacity = stored.keys.capacity
         window = capacity if window is None else min(window, capacity)
@@ -86,7 +88,7 @@ class LayerDecode:
 
     def _tables(self, query: Tensor, positions: int) -> tuple[Tensor, Tensor] | None:
         """Cosine and sine of `positions` positions and more, if keys are cached before rotation."""
-        return None if self._rotary is None else self._rotary.cover(positions, query)
+        return None if self._rope is None else self._rope.tables(positions, query)
 
 
 def _state(config: HipConfig, query: Tensor, stored: KeyValues) -> DecodeState:

@@ -29,6 +29,7 @@ from hip_attention.triton_backend.common import (
 from hip_attention.triton_backend.ranking import keep_best_of_rows
 from hip_attention.triton_backend.summaries import TreeSummaries, tree_row
 
+FILLER = 1 << 30  # where keys stand that fill a selection: beyond all others
 DENSE_LEVEL = 8  # levels of at most so many times the budget of nodes are scored for everybody
 DENSE_PAIRS = 1 << 12  # query blocks times heads whose dense scores are in memory at a time
 SCORED_ROWS = 128  # query rows, and nodes, that a program of the dense product holds where rows take 256 bytes
@@ -46,14 +47,15 @@ def select(
 ) -> Tensor:
     """Choose key blocks for the `blocks` query blocks from position `begin` on.
 
-    query [B, Hq, Tq, D] stands at the end of `length_k` keys, and each of its query blocks has more to search than it
-    may select. `summaries` serve the selectors that use them, `key` [B, Hkv, >= Tk, D] those that read keys. Levels of
-    at most `dense_nodes` nodes are scored for all query blocks at once. Returns int32 [B, Hq, blocks, selected_blocks],
-    ascending.
+    query [B, Hq, Tq, D] stands at the end of `length_k` keys. `summaries` serve the selectors that use them, `key`
+    [B, Hkv, >= Tk, D] those that read keys. Levels of at most `dense_nodes` nodes are scored for all query blocks at
+    once. Returns int32 [B, Hq, blocks, selected_blocks], ascending. Where there are fewer to search, blocks far beyond
+    the keys, which no row sees, fill the rest.
     """
     batch, heads, length_q, dim = query.shape
     budget = config.selected_blocks
-    chosen = torch.empty(batch, heads, blocks, budget, dtype=torch.int32, device=query.device)
+    shape = batch, heads, blocks, budget
+    chosen = torch.full(shape, FILLER // config.block_k, dtype=torch.int32, device=query.device)
     if not config.uses_summaries:
         assert key is not None
         triton_representative.search(query, key, begin, blocks, length_k, config, chosen)
@@ -218,7 +220,7 @@ def _keep_dense(
         tl.debug_barrier()
         node = tl.load(nodes + pair * SLOTS + slot, mask=here, other=-1)
     if base == 0:
-        tl.store(chosen + pair * BUDGET + slot, node + SINK // BLOCK_K, mask=here & (slot < BUDGET))
+        tl.store(chosen + pair * BUDGET + slot, node + SINK // BLOCK_K, mask=here & (slot < BUDGET) & (node >= 0))
 
 
 @triton.jit(do_not_specialize=["pairs", "first_block", "begin", "length_k", "offset", "blocks", "level"])

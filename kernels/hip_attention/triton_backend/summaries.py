@@ -63,21 +63,6 @@ class TreeSummaries:
         self.leaves = stop
         self.nodes.length = 2 * stop
 
-    def extend_on_device(self, keys: Tensor, length: Tensor, covered: Tensor) -> None:
-        """Add what has become complete between `covered` and `length` keys, both int32 [1] on the device.
-
-        keys [B, Hkv, capacity, D] from position 0 on. For a step in a CUDA graph: `nodes` must have room, and `leaves`
-        is not brought up to date.
-        """
-        batch, heads, _, dim = keys.shape
-        tree = self.nodes.data
-        with torch.cuda.device_of(keys):
-            _grow[(heads, batch)](
-                keys, tree, length, covered, *keys.stride()[:3], *tree.stride()[:2],
-                BLOCK_K=self.block_k, ROWS=triton.next_power_of_2(self.block_k), SINK=self.sink,
-                SIZE=dim, WIDTH=triton.next_power_of_2(dim), num_warps=1,
-            )  # fmt: skip
-
     def truncate(self, length: int) -> None:
         """Forget every node that holds a key at or beyond position `length`."""
         self.leaves = min(self.leaves, max(0, length - self.sink) // self.block_k)
@@ -132,43 +117,3 @@ def _parents(
     rows = tree + (tree_row(node, level).to(tl.int64) * (2 * SIZE))[:, None] + dim[None, :]
     tl.store(rows, ((mean_left + mean_right) / 2).to(tree.dtype.element_ty), mask=here)
     tl.store(rows + SIZE, variance.to(tree.dtype.element_ty), mask=here)
-
-
-@triton.jit
-def _grow(
-    key, tree, length, covered, skb, skh, skt, stb, sth,
-    BLOCK_K: tl.constexpr, ROWS: tl.constexpr, SINK: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
-    """Add a few leaves one after the other, and after each the parents that it completes."""
-    dim = tl.arange(0, WIDTH)
-    inside = dim < SIZE
-    key += tl.program_id(1).to(tl.int64) * skb + tl.program_id(0).to(tl.int64) * skh + SINK * skt
-    tree += tl.program_id(1).to(tl.int64) * stb + tl.program_id(0).to(tl.int64) * sth
-    begin = tl.maximum(0, tl.load(covered) - SINK) // BLOCK_K
-    stop = tl.maximum(0, tl.load(length) - SINK) // BLOCK_K
-    for i in range(stop - begin):
-        leaf = begin + i
-        row = tl.arange(0, ROWS)
-        here = (row < BLOCK_K)[:, None] & inside[None, :]
-        at = key + (leaf * BLOCK_K + row).to(tl.int64)[:, None] * skt + dim[None, :]
-        keys = tl.load(at, mask=here, other=0.0).to(tl.float32)
-        mean = tl.sum(keys, 0) / BLOCK_K
-        distance = tl.where(here, keys - mean[None, :], 0.0)
-        variance = tl.sum(distance * distance, 0) / BLOCK_K
-        leaf_at = tree + tree_row(leaf, 0).to(tl.int64) * (2 * SIZE) + dim
-        tl.store(leaf_at, mean.to(tree.dtype.element_ty), mask=inside)
-        tl.store(leaf_at + SIZE, variance.to(tree.dtype.element_ty), mask=inside)
-        node = leaf
-        level = 0
-        while (node & 1) == 1:
-            left = tree + tree_row(node - 1, level).to(tl.int64) * (2 * SIZE) + dim
-            other = tl.load(left, mask=inside, other=0.0).to(tl.float32)
-            distance_half = (other - mean) / 2
-            variance = (tl.load(left + SIZE, mask=inside, other=0.0).to(tl.float32) + variance) / 2
-            variance += distance_half * distance_half
-            mean = (other + mean) / 2
-            node = node >> 1
-            level += 1
-            parent = tree + tree_row(node, level).to(tl.int64) * (2 * SIZE) + dim
-            tl.store(parent, mean.to(tree.dtype.element_ty), mask=inside)
-            tl.store(parent + SIZE, variance.to(tree.dtype.element_ty), mask=inside)

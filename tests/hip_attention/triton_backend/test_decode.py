@@ -178,13 +178,11 @@ def test_steps_run_in_a_cuda_graph(selector: str) -> None:
     query, key, value = (x.to(DEVICE) for x in tensors(170))
     config = replace(SMALL, selector=selector)
     summaries = TreeSummaries(config.sink, config.block_k)
-    summaries.nodes.grow(2 * 48, torch.empty(1, 2, 0, 32, device=DEVICE))
-    summaries.extend(key[:, :, config.sink : 150])
+    summaries.extend(key[:, :, config.sink :])
     state = DecodeState(config, 1, 4, 2, 16, query.device)
     row, out = query[:, :, :1].clone(), torch.empty(1, 4, 1, 16, device=DEVICE)
 
     def step():
-        summaries.extend_on_device(key, state.length, state.refreshed)
         state.refresh(row, summaries, key)
         state.attend(row, key, value, 0.25, out)
 

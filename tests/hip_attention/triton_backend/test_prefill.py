@@ -220,12 +220,5 @@ def test_summaries_in_pieces_are_means_and_variances_of_every_node() -> None:
             rows = tree[:, :, (1 << level) - 1 :: 2 << level][:, :, :nodes]
             torch.testing.assert_close(rows[..., :16], keys.mean(3))
             torch.testing.assert_close(rows[..., 16:], keys.var(3, unbiased=False))
-    grown = TreeSummaries(8, 4)
-    grown.nodes.grow(2 * 48, torch.zeros(1, 2, 0, 32, device=DEVICE))
-    for before, now in ((0, 9), (9, 51), (51, 130), (130, 203)):
-        lengths = (torch.tensor([n], dtype=torch.int32, device=DEVICE) for n in (now, before))
-        grown.extend_on_device(key.to(DEVICE), *lengths)
-    complete = [(node << (level + 1)) + (1 << level) - 1 for level in range(6) for node in range(48 >> level)]
-    torch.testing.assert_close(grown.nodes.data[:, :, complete], summaries.nodes.data[:, :, complete])
     summaries.truncate(100)
     assert summaries.next_key == 8 + 23 * 4

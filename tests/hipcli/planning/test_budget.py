@@ -8,7 +8,7 @@ import pytest
 from hip_attention.cache.layer import LayerCache
 from hip_attention.config import HipConfig
 from hip_attention.rope import Rotary
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 from small_layers import feed, tables, tensors
 
 from hipcli.cli.options import KvStorage

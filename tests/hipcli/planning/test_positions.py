@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from hip_attention import HipConfig
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 
 from hipcli.errors import ExitCode, HipError
 from hipcli.models.resolve import ModelShape

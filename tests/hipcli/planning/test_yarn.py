@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from hip_attention import HipConfig
-from hip_attention.yarn import Yarn
+from hip_attention.rope_config import Yarn
 from small_engine import SPARSE, Bytes
 from transformers import AutoModelForCausalLM
 

@@ -1,0 +1,61 @@
+"""How the next token of an answer is chosen."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hipcli.errors import HipError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The likeliest token at temperature 0, else one drawn from the top_p nucleus (arXiv 1904.09751).
+
+    `penalty` discourages an answer from repeating its own passages, never the document's words: see `repetition`.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    penalty: float = 1.0
+
+
+class Chooser:
+    """Picks the next token; one random stream an answer, so that a seed repeats it."""
+
+    def __init__(self, sampling: Sampling, device: torch.device) -> None:
+        self._sampling = sampling
+        self._generator = torch.Generator(device)
+        if sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(sampling.seed)
+
+    def __call__(self, logits: Tensor, produced: Sequence[int] = ()) -> int:
+        """Token id for logits [1, vocabulary], after the tokens `produced` of the same answer.
+
+        Raises HipError where the largest logit is no number, as NaN would be.
+        """
+        if self._sampling.penalty != 1 and produced:
+            logits = _penalised(logits, produced, self._sampling.penalty)
+        largest, likeliest = torch.cat([x.double() for x in logits.max(-1)]).tolist()  # waits for the device once
+        if not math.isfinite(largest):
+            raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")
+        if self._sampling.temperature <= 0:
+            return int(likeliest)
+        shares = (logits / self._sampling.temperature).softmax(-1)
+        if self._sampling.top_p < 1:
+            ordered, order = shares.sort(descending=True)
+            beyond = ordered.cumsum(-1) - ordered >= self._sampling.top_p
+            shares = torch.zeros_like(shares).scatter(-1, order, ordered.masked_fill(beyond, 0))
+        return int(torch.multinomial(shares, 1, generator=self._generator))
+
+
+def _penalised(logits: Tensor, produced: Sequence[int], penalty: float) -> Tensor:
+    """Logits with those of tokens that the answer has used made smaller (CTRL, arXiv 1909.05858, section 4.1)."""
+    used = torch.tensor(sorted(set(produced)), device=logits.device)
+    some = logits[:, used]
+    return logits.index_copy(1, used, torch.where(some > 0, some / penalty, some * penalty))

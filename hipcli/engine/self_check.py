@@ -1,0 +1,97 @@
+"""A few tokens through the real cache, compared with the same tokens computed in another way, before anything is said.
+
+Two chunks are read and two tokens decoded by the sparse path, with a selection of all there is, so attention must be
+exact. Logits, and every layer's keys and values, must be those of one pass without a cache. That finds a cache that is
+ignored, positions that are off, weights that were mixed up or scaled wrongly, selections that are too small.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from hip_attention.config import HipConfig
+from hip_attention.rope_config import Yarn
+from torch import Tensor
+
+from hipcli.engine.prefill import BROKEN_HINT, Context
+from hipcli.errors import HipError
+from hipcli.models.language_model import LoadedModel
+
+TEXT = (
+    "The quick brown fox jumps over the lazy dog. On Monday the mill at the river burned down; nobody was hurt, and the "
+    "village rebuilt it by the summer. "
+)
+_DECODED = 2
+# Rounding changes logits, keys and values by a smaller share of their size: at most 0.04 in bfloat16, 3e-6 in float32,
+# in three models of up to 30 layers. A selection that lacks a key block, or positions off by one, change them by more
+# than 0.2 (docs/self-check.md).
+_TOLERANCE = {torch.bfloat16: 0.12, torch.float16: 0.04, torch.float32: 1e-3}
+
+
+@dataclass(frozen=True)
+class CacheKind:
+    """How the cache of a run stores and places keys."""
+
+    hip: HipConfig
+    yarn: Yarn | None = None
+    int8: bool = False
+
+
+def self_check(loaded: LoadedModel, ids: Sequence[int], kind: CacheKind) -> None:
+    """Raise HipError where a cache of this kind does not give what the model's `reference` gives.
+
+    `ids` are tokens of any text, not empty; they are repeated where they are too few.
+    """
+    on_gpu = loaded.model.device.type == "cuda"
+    config = _everything(kind.hip, on_gpu)
+    chunk = 2 * config.block_q if not on_gpu else config.block_q
+    count = 2 * chunk + _DECODED
+    ids = (list(ids) * count)[:count]
+    context = Context(
+        loaded.model, config, count, yarn=kind.yarn, int8=kind.int8, chunk_tokens=chunk, capture=False
+    )  # fmt: skip
+    with torch.inference_mode():
+        found = [loaded.model.logits(context.hidden(ids[:-_DECODED]))]
+        found += [context.decode(token).clone() for token in ids[-_DECODED:]]
+        expected = loaded.reference(torch.tensor(ids, device=loaded.model.device), kind.yarn)
+    # Integers round about as much as bfloat16 does.
+    tolerance = max(_TOLERANCE[loaded.model.dtype], _TOLERANCE[torch.bfloat16] if kind.int8 else 0.0)
+    _compare("logits", _centred(torch.cat(found)), _centred(expected.logits), tolerance, loaded.name)
+    for layer, cache in enumerate(context.cache.layers):
+        for name, stored, known in (
+            ("keys", cache.stored.positioned(0, count), expected.keys[layer]),
+            ("values", cache.stored.values.part(0, count), expected.values[layer]),
+        ):
+            if known.shape == stored.shape[1:]:  # transformers keeps the last tokens of a sliding window alone
+                segments = (x.transpose(0, 1).flatten(1).split(chunk) for x in (stored[0].float(), known.float()))
+                pairs = [torch.stack([part.flatten() for part in pair]) for pair in zip(*segments, strict=True)]
+                for one, other in pairs:
+                    _compare(f"{name} of layer {layer}", one[None], other[None], tolerance, loaded.name)
+
+
+def _everything(hip: HipConfig, on_gpu: bool) -> HipConfig:
+    """Settings that select all of a few tokens: on a GPU with the blocks of the run, whose kernels then are those."""
+    common = replace(
+        hip, min_context=0, dense_layers=0, question="sparse", select_always=hip.backend != "dense",
+        selector=hip.selector if hip.uses_summaries else "summary-exact",
+        packed_from=None if hip.packed_from is None else 1 << 30,
+    )  # fmt: skip
+    if not on_gpu:
+        return replace(common, block_q=8, block_k=4, sink=8, window=8, top_k=32)
+    sink = min(hip.sink, 4 * hip.block_k)
+    return replace(common, sink=sink, window=max(hip.block_q, hip.block_k), top_k=12 * hip.block_k)
+
+
+def _centred(logits: Tensor) -> Tensor:
+    return logits - logits.mean(-1, keepdim=True)
+
+
+def _compare(what: str, found: Tensor, expected: Tensor, tolerance: float, name: str) -> None:
+    """Raise HipError where a row of found [T, N] differs from the expected one by more than a share of its size."""
+    error = ((found - expected).norm(dim=-1) / expected.norm(dim=-1)).max().item()
+    if not error <= tolerance:  # NaN is no number within it either
+        raise HipError(
+            f"{name}: the self-check failed: {what} are off by {error:.2g} of their size, where rounding explains "
+            f"{tolerance:g}",
+            BROKEN_HINT,
+        )

@@ -1,0 +1,170 @@
+"""A model's tokenizer: tokenizer.json by the library `tokenizers`, which is there at once; else by transformers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hipcli.errors import HipError
+from hipcli.prompt import chat
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Backend
+    from transformers import PreTrainedTokenizerBase
+
+Messages = Sequence[Mapping[str, str]]
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back.
+
+    chat_template is a Jinja template, or None; added_tokens are the ids of tokens that were added to the vocabulary,
+    and whether they are special; bos_id begins a text, where the tokenizer has such a token; eos_id ends one.
+    """
+
+    name: str
+    chat_template: str | None
+    added_tokens: Mapping[str, tuple[int, bool]]
+    bos_id: int | None
+    eos_id: int | None
+
+    def encode(self, text: str, *, control: bool) -> list[int]:
+        """Ids of `text` alone; with `control`, what looks like a special token is one."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids` without special tokens."""
+
+    def render(self, messages: Messages) -> str:
+        """The chat template with these messages and the beginning of an answer; "" where it refuses them."""
+
+    def wants_bos(self) -> bool:
+        """Whether the tokenizer itself begins a text with its beginning-of-sequence token."""
+
+
+class FastTokenizer:
+    """A Tokenizer over a folder with tokenizer.json. Raises NotSelfContained where that does not say everything."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        from tokenizers import Tokenizer as Backend
+
+        self.name = name
+        self._backend: Backend = Backend.from_file(str(folder / "tokenizer.json"))
+        self._config = _object(folder / "tokenizer_config.json")
+        added = self._backend.get_added_tokens_decoder()
+        self.added_tokens = {token.content: (number, bool(token.special)) for number, token in added.items()}
+        for declared in (self._config.get("added_tokens_decoder") or {}).values():
+            if declared.get("content") not in self.added_tokens:
+                raise NotSelfContained(f"tokenizer_config.json adds {declared.get('content')!r}")
+        self.chat_template = _template(folder, self._config)
+        self._special = {
+            key: _content(value) for key, value in self._config.items() if key.endswith("_token") and _content(value)
+        }
+        self.bos_id, self.eos_id = (self._id(f"{key}_token") for key in ("bos", "eos"))
+
+    def encode(self, text: str, *, control: bool) -> list[int]:
+        self._backend.encode_special_tokens = not control
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._backend.decode(list(ids), skip_special_tokens=True))
+
+    def render(self, messages: Messages) -> str:
+        assert self.chat_template is not None
+        return chat.render(self.chat_template, messages, self._special)
+
+    def wants_bos(self) -> bool:
+        if self.bos_id is None:
+            return False
+        first: list[int] = self._backend.encode("a", add_special_tokens=True).ids[:1]
+        return first == [self.bos_id] or bool(self._config.get("add_bos_token"))
+
+    def _id(self, key: str) -> int | None:
+        token = self._special.get(key)
+        number: int | None = None if token is None else self._backend.token_to_id(token)
+        return number
+
+
+class TransformersTokenizer:
+    """A Tokenizer over one of transformers."""
+
+    def __init__(self, name: str, tokenizer: "PreTrainedTokenizerBase") -> None:
+        self.name = name
+        self._tokenizer = tokenizer
+        template = tokenizer.chat_template
+        self.chat_template = template if template is None or isinstance(template, str) else str(template["default"])
+        self.added_tokens = {
+            token.content: (number, bool(token.special)) for number, token in tokenizer.added_tokens_decoder.items()
+        }
+        self.bos_id: int | None = tokenizer.bos_token_id
+        self.eos_id: int | None = tokenizer.eos_token_id
+
+    def encode(self, text: str, *, control: bool) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not control))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def render(self, messages: Messages) -> str:
+        assert self.chat_template is not None
+        special = {key: str(token) for key, token in self._tokenizer.special_tokens_map.items()}
+        return chat.render(self.chat_template, messages, special)
+
+    def wants_bos(self) -> bool:
+        return self.bos_id is not None and self._tokenizer.encode("a")[:1] == [self.bos_id]
+
+
+class NotSelfContained(Exception):  # noqa: N818
+    """tokenizer.json does not say all there is to say."""
+
+
+def load_tokenizer(name: str, folder: Path) -> Tokenizer:
+    """The tokenizer in a model's folder. Raises HipError when there is none that can be read."""
+    try:
+        if (folder / "tokenizer.json").is_file():
+            try:
+                return FastTokenizer(name, folder)
+            except NotSelfContained:
+                pass  # transformers knows what to add
+        return TransformersTokenizer(name, _load_with_transformers(folder))
+    # A damaged tokenizer.json raises a bare Exception from Rust, a missing one OSError, ValueError or ImportError.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise HipError(f"{name}: its tokenizer cannot be loaded: {lines[0][:300]}", "download the model again") from error
+
+
+def _load_with_transformers(folder: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    from hipcli.models.quiet import quiet_transformers
+
+    quiet_transformers()
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, empty where there is no such file. Raises ValueError for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is not an object")
+    return content
+
+
+def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The chat template: a file of its own, or in tokenizer_config.json."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    template = config.get("chat_template")
+    if template is not None and not isinstance(template, str):
+        raise NotSelfContained("several chat templates")
+    return template
+
+
+def _content(token: object) -> str | None:
+    """The text of a token that tokenizer_config.json gives as text or as an object."""
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) else None
