@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from hipcli.cli import options as o
-from hipcli.models.resolve import DEFAULT_MODEL
+from hipcli.cli.flatten import flattened
+from hipcli.cli.groups import ModelOptions
 
 Task = Annotated[
     Literal["perplexity", "needle", "qa", "summary", "agreement"],
@@ -91,12 +92,12 @@ Plot = Annotated[
 ]
 
 
+@flattened
 def eval(
     task: Task,
     paths: Files = None,
-    model: o.ModelName = DEFAULT_MODEL,
-    device: o.Device = "auto",
-    dtype: o.ModelDtype = "auto",
+    *,
+    model: ModelOptions,
     attention: Attention = ["dense", "hip"],  # noqa: B006
     context: Context = None,
     kinds: Kinds = None,
@@ -119,7 +120,7 @@ def eval(
     render.set_quiet(quiet)
     return run(
         Request(
-            task, paths, model, device, dtype, attention, context, kinds, n, decode, seed, results, shard, output, plot,
-            as_json,
+            task, paths, model.name, model.device, model.dtype, attention, context, kinds, n, decode, seed, results,
+            shard, output, plot, as_json,
         )
     )  # fmt: skip

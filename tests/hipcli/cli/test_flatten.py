@@ -1,15 +1,17 @@
 """Groups of options: what Typer sees of them, and what a command gets."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from hipcli.cli.attention import AttentionOptions
 from hipcli.cli.config_file import settings_of
 from hipcli.cli.flatten import Group, flattened
+from hipcli.cli.settings import _NEEDS
 
 TopK = Annotated[int, typer.Option("--top-k", envvar="TOP_K", min=0)]
 
@@ -88,3 +90,8 @@ def test_two_options_of_one_name_are_an_error() -> None:
 
         @flattened
         def nested(quiet: bool, *, options: All) -> None: ...
+
+
+def test_options_that_may_be_idle_are_options_of_attention() -> None:
+    own = {option.name for option in fields(AttentionOptions)} - {option.name for option in fields(Group)}
+    assert set(_NEEDS) == own - {"kind"}
