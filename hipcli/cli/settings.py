@@ -1,20 +1,21 @@
 """What one run is asked to do, gathered from its options and checked for sense."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import typer
 from hip_attention.config import HipConfig
 
-from hipcli.cli.options import AttentionKind, Dtype, KvCacheKind, PositionKind
+from hipcli.cli.attention import AttentionOptions
+from hipcli.cli.groups import InputOptions, RunOptions
+from hipcli.cli.options import ATTENTION_DEFAULTS, AttentionKind, Dtype, KvCacheKind, PositionKind
 from hipcli.disk.sessions import folder_of
 from hipcli.documents.inputs import ReadOptions
 from hipcli.errors import ExitCode, HipError
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-# Options that do nothing with another kind of attention than these.
+# Options of attention that do nothing with another kind of it than these.
 _NEEDS = {
     "top_k": ("hip", "streaming"),
     "refresh_interval": ("hip",),
@@ -58,78 +59,100 @@ class Settings:
     quiet: bool
 
 
-def gather(context: typer.Context) -> Settings:
-    """The settings in a command's parameters. Raises HipError, exit code 2, naming the option that is wrong."""
-    values = context.params
-    _check(context)
-    reading = ReadOptions(
-        include=tuple(values["include"] or ()),
-        exclude=tuple(values["exclude"] or ()),
-        gitignore=not values["no_gitignore"],
-        pages=values["pages"],
-        password=values["password"],
-        encoding=values["encoding"],
-    )
+def gather(options: RunOptions, prompt: str, length: str | None = None, each: bool = False) -> Settings:
+    """The settings that a command's options come to. Raises HipError, exit code 2, naming the option that is wrong."""
+    model, attention, sampling, output = options.model, options.attention, options.sampling, options.output
+    _check(options, each)
     return Settings(
-        reading=reading,
-        parameters=_parameters(values["parameters"] or ()),
-        length=values.get("length"),
-        hip=_hip(values),
-        unasked=frozenset(name for name in _OURS if values[name] is None),
-        **{name: values[name] for name in _PLAIN},
+        reading=read_options(options.input),
+        session=options.session,
+        prompt=prompt,
+        parameters=_parameters(options.parameters or ()),
+        length=length,
+        model=model.name,
+        device=model.device,
+        dtype=model.dtype,
+        kv_cache=attention.kv_cache,
+        attention=attention.kind,
+        hip=_hip(attention),
+        unasked=_unasked(attention),
+        positions=attention.positions,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=sampling.seed,
+        max_tokens=output.max_tokens,
+        as_json=output.as_json,
+        output=output.file,
+        dry_run=output.dry_run,
+        verbose=output.verbose,
+        quiet=output.quiet,
     )
 
 
-_OURS = ("top_k", "window", "refresh_interval")
-_PLAIN = (
-    "session", "prompt", "model", "device", "dtype", "kv_cache", "attention", "positions", "temperature", "top_p",
-    "seed", "max_tokens", "as_json", "output", "dry_run", "verbose", "quiet",
-)  # fmt: skip
+def read_options(options: InputOptions) -> ReadOptions:
+    """How to read documents. Raises HipError, exit code 2."""
+    return ReadOptions(
+        include=tuple(options.include or ()),
+        exclude=tuple(options.exclude or ()),
+        gitignore=not options.no_gitignore,
+        pages=options.pages,
+        password=options.password,
+        encoding=options.encoding,
+    )
 
 
-def _check(context: typer.Context) -> None:
-    values = context.params
-    if values["verbose"] and values["quiet"]:
+def _check(options: RunOptions, each: bool) -> None:
+    attention, sampling = options.attention, options.sampling
+    if options.output.verbose and options.output.quiet:
         raise _usage("--verbose and --quiet exclude each other")
-    if values["session"] is not None:
-        folder_of(values["session"])
-        if values.get("each"):
+    if options.session is not None:
+        folder_of(options.session)
+        if each:
             raise _usage("--session and --each exclude each other", "a session keeps one reading of all documents")
-    if not _DEVICE.fullmatch(values["device"]):
-        raise _usage(f"--device {values['device']}: no such device", "take auto, cpu, cuda or cuda:N")
+    if not _DEVICE.fullmatch(options.model.device):
+        raise _usage(f"--device {options.model.device}: no such device", "take auto, cpu, cuda or cuda:N")
     for name, kinds in _NEEDS.items():
-        if _given(context, name) and values["attention"] not in kinds and values[name] != "yarn":
-            raise _usage(f"{_flag(name)} has no effect with --attention {values['attention']}")
-    if values["attention"] == "hip" and values["top_k"] == 0:
+        # Unlike packed, yarn does something to every kind of attention.
+        stretches = name == "positions" and attention.positions == "yarn"
+        if name in attention.given and attention.kind not in kinds and not stretches:
+            raise _usage(f"{_flag(name)} has no effect with --attention {attention.kind}")
+    if attention.kind == "hip" and attention.top_k == 0:
         raise _usage("--top-k 0 selects nothing", "say --attention streaming if that is what you want")
-    if values["top_p"] <= 0:
+    if sampling.top_p <= 0:
         raise _usage("--top-p must be above 0")
-    if _given(context, "top_p") and values["temperature"] == 0:
+    if "top_p" in sampling.given and sampling.temperature == 0:
         raise _usage("--top-p has no effect with --temperature 0", "raise --temperature")
 
 
-def _hip(values: dict[str, Any]) -> HipConfig:
-    kind = values["attention"]
-    if kind == "dense":
+def _hip(attention: AttentionOptions) -> HipConfig:
+    if attention.kind == "dense":
         return HipConfig(backend="dense")
-    usual = {name: getattr(HipConfig, name) if values[name] is None else values[name] for name in _OURS}
-    top_k, window = usual["top_k"], usual["window"]
+    usual = ATTENTION_DEFAULTS
+    top_k = usual.top_k if attention.top_k is None else attention.top_k
+    window = usual.window if attention.window is None else attention.window
+    refresh_interval = usual.refresh_interval if attention.refresh_interval is None else attention.refresh_interval
+    streaming = attention.kind == "streaming"
     try:
         return HipConfig(
             # Streaming gets the same number of keys, so that the two can be compared.
-            top_k=0 if kind == "streaming" else top_k,
-            window=window + top_k if kind == "streaming" else window,
-            sink=values["sink"],
-            refresh_interval=usual["refresh_interval"],
-            dense_layers=values["dense_layers"],
-            selector=values["selector"],
+            top_k=0 if streaming else top_k,
+            window=window + top_k if streaming else window,
+            sink=attention.sink,
+            refresh_interval=refresh_interval,
+            dense_layers=attention.dense_layers,
+            selector=attention.selector,
         )
     except ValueError as error:
         field, _, rest = str(error).partition(" ")
         raise _usage(f"{_flag(field)} {rest}") from error
 
 
-def _parameters(pairs: tuple[str, ...] | list[str]) -> dict[str, str]:
+def _unasked(attention: AttentionOptions) -> frozenset[str]:
+    asked = {"top_k": attention.top_k, "window": attention.window, "refresh_interval": attention.refresh_interval}
+    return frozenset(name for name, value in asked.items() if value is None)
+
+
+def _parameters(pairs: Sequence[str]) -> dict[str, str]:
     parameters = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -137,12 +160,6 @@ def _parameters(pairs: tuple[str, ...] | list[str]) -> dict[str, str]:
             raise _usage(f"--param {pair}: not KEY=VALUE")
         parameters[key] = value
     return parameters
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    """Whether the user typed the option; what a configuration file says may well be idle in one run."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _flag(name: str) -> str:

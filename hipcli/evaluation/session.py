@@ -1,10 +1,11 @@
 """One run of `hip eval`: files, units, results, report."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from hipcli.cli.eval_options import EvalOptions
 from hipcli.documents.document import Document
 from hipcli.documents.inputs import ReadOptions, default_paths, read_documents, standard_input
 from hipcli.engine.threads import wait_without_spinning
@@ -19,83 +20,60 @@ if TYPE_CHECKING:
     from hipcli.evaluation.subject import Subject
     from hipcli.evaluation.units import Unit
 
-Task = Literal["perplexity", "needle", "qa", "summary", "agreement"]
-
 DEFAULT_N = {"perplexity": 4, "needle": 20, "agreement": 2}
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to evaluate. Texts are as the user typed them; `n` None stands for the task's own default."""
-
-    task: Task
-    paths: list[str] | None
-    model: str
-    device: str
-    dtype: str
-    attention: list[str]
-    context: str | None
-    kinds: str | None
-    n: int | None
-    decode: int
-    seed: int
-    results: Path | None
-    shard: str
-    output: Path | None
-    plot: Path | None
-    as_json: bool
-
-
-def run(request: Request) -> int:
+def run(options: EvalOptions) -> int:
     """Do the units that are missing, then report all there are. Raises HipError."""
     wait_without_spinning()
-    specs = _specs(request.attention)
-    shard = _shard(request.shard)
-    if request.plot is not None and request.task != "needle":
+    specs = _specs(options.attention)
+    shard = _shard(options.shard)
+    if options.plot is not None and options.task != "needle":
         raise _usage("--plot draws needles only")
 
     from hipcli.evaluation import units as work
     from hipcli.evaluation.store import Store
     from hipcli.evaluation.subject import Subject
 
-    subject = Subject(resolve(request.model, render.say), request.device, request.dtype)
-    units, skipped = _units(request, subject)
+    model = options.model
+    subject = Subject(resolve(model.name, render.say), model.device, model.dtype)
+    units, skipped = _units(options, subject)
     _announce(units, specs, skipped, subject)
-    store = Store(request.results)
-    with render.Output(request.output) as output:
+    store = Store(options.results)
+    with render.Output(options.output) as output:
         work.run(units, specs, subject, store, shard, _progress)
         store.reload()
         records = work.records(units, specs, subject, store)
-        _report(request, specs, records, skipped, subject, output)
+        _report(options, specs, records, skipped, subject, output)
     return ExitCode.DONE
 
 
-def _units(request: Request, subject: "Subject") -> tuple[list["Unit"], list["Skipped"]]:
+def _units(options: EvalOptions, subject: "Subject") -> tuple[list["Unit"], list["Skipped"]]:
     from hipcli.evaluation import agreement, needle, perplexity, questions
     from hipcli.evaluation.corpus import Corpus, fingerprint
     from hipcli.evaluation.needles import KINDS
 
-    if request.task in ("qa", "summary"):
-        items = [item for path in request.paths or [] for item in questions.load(Path(path))]
+    if options.task in ("qa", "summary"):
+        items = [item for path in options.paths or [] for item in questions.load(Path(path))]
         if not items:
-            raise _usage(f"{request.task} needs a JSON Lines file of questions")
-        limit = tokens(request.context) if request.context else subject.window
+            raise _usage(f"{options.task} needs a JSON Lines file of questions")
+        limit = tokens(options.context) if options.context else subject.window
         if limit is None:
             raise _usage("the model does not say how long its window is", "say --context")
-        return questions.units(items, request.task == "summary", limit, request.n, request.seed, subject)
-    documents = _documents(request.paths)
+        return questions.units(items, options.task == "summary", limit, options.n, options.seed, subject)
+    documents = _documents(options.paths)
     files = fingerprint(documents)
     corpus = Corpus(documents, lambda text: len(subject.encoder.text(text)))
-    contexts = [tokens(part) for part in (request.context or "8k").split(",")]
-    n = request.n or DEFAULT_N[request.task]
-    if request.task == "perplexity":
+    contexts = [tokens(part) for part in (options.context or "8k").split(",")]
+    n = options.n or DEFAULT_N[options.task]
+    if options.task == "perplexity":
         return perplexity.units(corpus, files, contexts, n), []
-    if request.task == "agreement":
-        return agreement.units(corpus, files, contexts, n, request.decode), []
-    kinds = request.kinds.split(",") if request.kinds else list(KINDS)
+    if options.task == "agreement":
+        return agreement.units(corpus, files, contexts, n, options.decode), []
+    kinds = options.kinds.split(",") if options.kinds else list(KINDS)
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise _usage(f"--kinds {unknown[0]}: no such kind", f"kinds: {', '.join(KINDS)}")
-    return needle.units(corpus, files, kinds, contexts, n, request.seed), []
+    return needle.units(corpus, files, kinds, contexts, n, options.seed), []
 
 
 def _documents(paths: list[str] | None) -> list[Document]:
@@ -141,7 +119,7 @@ def _progress(done: int, total: int, unit: "Unit", spec: Spec, seconds: float) -
 
 
 def _report(
-    request: Request,
+    options: EvalOptions,
     specs: Sequence[Spec],
     records: dict[str, list["Record"]],
     skipped: Sequence["Skipped"],
@@ -150,24 +128,24 @@ def _report(
 ) -> None:
     from hipcli.evaluation import report
 
-    rows = report.rows(records, specs, by_context=request.task not in ("qa", "summary"))
+    rows = report.rows(records, specs, by_context=options.task not in ("qa", "summary"))
     maps = {}
-    if request.task == "needle":
+    if options.task == "needle":
         maps = {name: cells for name, found in records.items() if (cells := report.heat(found))}
-    if request.plot is not None and maps:
+    if options.plot is not None and maps:
         from hipcli.evaluation import plot
 
-        plot.draw(maps, request.plot)
-    if request.as_json:
+        plot.draw(maps, options.plot)
+    if options.as_json:
         stored = [record for found in records.values() for record in found]
         result = {
-            "task": request.task,
+            "task": options.task,
             "model": subject.name,
             "revision": subject.revision,
             "dtype": subject.dtype,
             "devices": sorted({record["device"] for record in stored}),
             "dates": sorted({record["date"] for record in stored}),
-            "seed": request.seed,
+            "seed": options.seed,
             "rows": rows,
             "heat": maps,
             "skipped": [asdict(each) for each in skipped],

@@ -201,9 +201,9 @@ def test_prune_never_touches_what_is_not_hips(hip: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "size"), [("10GB", 10**10), ("1.5 gib", 3 * 2**29), ("500M", 5 * 10**8), ("7", 7)])
 def test_sizes(text: str, size: int) -> None:
-    from hipcli.cli.commands.cache import _bytes
+    from hipcli.cli.sizes import in_bytes
 
-    assert _bytes(text) == size
+    assert in_bytes(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "ten", "1XB"])

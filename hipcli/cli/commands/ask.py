@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from hipcli.cli import options as o
+from hipcli.cli.flatten import flattened
+from hipcli.cli.groups import RunOptions
 from hipcli.errors import ExitCode, HipError
-from hipcli.models.resolve import DEFAULT_MODEL
 
 Question = Annotated[
     list[str] | None,
@@ -32,41 +33,13 @@ QuestionFile = Annotated[
 ]
 
 
+@flattened
 def ask(
-    ctx: typer.Context,
-    paths: o.Paths = None,
     question: Question = None,
     questions: QuestionFile = None,
-    include: o.Include = None,
-    exclude: o.Exclude = None,
-    no_gitignore: o.NoGitignore = False,
-    pages: o.Pages = None,
-    password: o.Password = None,
-    encoding: o.Encoding = None,
-    session: o.SessionName = None,
     prompt: o.PromptName = "ask",
-    parameters: o.Parameters = None,
-    model: o.ModelName = DEFAULT_MODEL,
-    device: o.Device = "auto",
-    dtype: o.ModelDtype = "auto",
-    kv_cache: o.KvCache = "auto",
-    attention: o.Attention = "hip",
-    top_k: o.TopK = None,
-    refresh_interval: o.RefreshInterval = None,
-    window: o.Window = None,
-    sink: o.Sink = o.ATTENTION_DEFAULTS.sink,
-    dense_layers: o.DenseLayers = o.ATTENTION_DEFAULTS.dense_layers,
-    selector: o.KeySelector = o.ATTENTION_DEFAULTS.selector,
-    positions: o.Positions = "auto",
-    temperature: o.Temperature = 0.0,
-    top_p: o.TopP = 1.0,
-    seed: o.Seed = None,
-    max_tokens: o.MaxTokens = o.ANSWER_TOKENS,
-    as_json: o.AsJson = False,
-    output: o.OutputFile = None,
-    dry_run: o.DryRun = False,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
+    *,
+    options: RunOptions,
 ) -> int:
     """Answer questions about files, directories or standard input. All documents are read together, in one prompt,
     and only once, however many questions there are. Nothing is cut off: what does not fit is refused, and --dry-run
@@ -75,7 +48,8 @@ def ask(
     from hipcli.cli.settings import gather
     from hipcli.run import Task, run
 
-    settings = gather(ctx)
+    paths = options.input.paths
+    settings = gather(options, prompt)
     asked = [*(question or ()), *_from_file(questions, paths)]
     if not asked or not all(text.strip() for text in asked):
         hint = 'ask with -q "QUESTION", or with --questions FILE'

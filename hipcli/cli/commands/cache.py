@@ -1,21 +1,18 @@
 """`hip cache`: what sessions and converted models take on the disk, and making room."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hipcli.cli.options import AsJson
+from hipcli.cli.sizes import in_bytes, in_words
 from hipcli.errors import ExitCode, HipError
 
 if TYPE_CHECKING:
     from hipcli.disk.inventory import Entry
 
 app = typer.Typer(no_args_is_help=True, help="List what hip keeps on the disk, or remove some of it.")
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) *(|[KMGT]i?)B?", re.IGNORECASE)
 
 
 @app.command("ls")
@@ -31,7 +28,7 @@ def list_entries(as_json: AsJson = False) -> None:
             listed = {"entries": [entry.as_json() for entry in found], "bytes": total}
             write_json(output, {"schema_version": 1, "command": "cache", **listed})
         else:
-            output.write(_table(found) + f"{len(found)} in all, {_size(total)}\n")
+            output.write(_table(found) + f"{len(found)} in all, {in_words(total)}\n")
 
 
 @app.command("rm")
@@ -55,7 +52,7 @@ def prune(
     """
     from hipcli.disk.inventory import entries, surplus
 
-    limit = None if max_size is None else _bytes(max_size)
+    limit = None if max_size is None else in_bytes(max_size)
     present = entries()
     chosen = [entry for entry in present if entry.kind == "left over"]
     if limit is not None:
@@ -86,8 +83,8 @@ def _remove(chosen: Sequence["Entry"], verb: str) -> None:
 def _tell(entries: Sequence["Entry"], verb: str) -> None:
     from hipcli.output.render import Output, one_line
 
-    lines = [f"{verb} {entry.kind} {one_line(entry.name)} ({_size(entry.bytes)})\n" for entry in entries]
-    freed = _size(sum(entry.bytes for entry in entries))
+    lines = [f"{verb} {entry.kind} {one_line(entry.name)} ({in_words(entry.bytes)})\n" for entry in entries]
+    freed = in_words(sum(entry.bytes for entry in entries))
     with Output() as output:
         output.write("".join(lines) + f"{freed} {'to free' if verb != 'removed' else 'freed'}\n")
 
@@ -100,21 +97,9 @@ def _table(entries: Sequence["Entry"]) -> str:
     rows = [("NAME", "KIND", "SIZE", "LAST USED", "")]
     for entry in entries:
         used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        rows.append((one_line(entry.name), entry.kind, _size(entry.bytes), used, one_line(entry.note)))
+        rows.append((one_line(entry.name), entry.kind, in_words(entry.bytes), used, one_line(entry.note)))
     width = max(len(row[0]) for row in rows)
     return "".join(
         f"{name:{width}}  {kind:9}  {size:>9}  {used:16}  {note}".rstrip() + "\n"
         for name, kind, size, used, note in rows
     )
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-
-
-def _bytes(text: str) -> int:
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise HipError(f"--max-size {text}: not a size", "give it as 10GB, 500MB or 0", ExitCode.USAGE)
-    unit = match[2].capitalize() if match[2] else ""
-    return int(float(match[1]) * _UNITS[unit])

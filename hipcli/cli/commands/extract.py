@@ -4,39 +4,26 @@ from typing import Annotated, Any
 
 import typer
 
-from hipcli.cli.options import Encoding, Exclude, Include, NoGitignore, Pages, Password, Paths
+from hipcli.cli.flatten import flattened
+from hipcli.cli.groups import InputOptions
 from hipcli.documents.document import Document
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", show_default=False)]
 
 
-def extract(
-    paths: Paths = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    no_gitignore: NoGitignore = False,
-    pages: Pages = None,
-    password: Password = None,
-    encoding: Encoding = None,
-    as_json: Json = False,
-) -> None:
+@flattened
+def extract(options: InputOptions, as_json: Json = False) -> None:
     """Print the text hip would read. No model needed."""
-    from hipcli.documents.inputs import ReadOptions, default_paths, read_documents, standard_input
+    from hipcli.cli.settings import read_options
+    from hipcli.documents.inputs import default_paths, read_documents, standard_input
     from hipcli.errors import ExitCode, HipError
     from hipcli.output.render import Output, report, warn, write_json
 
-    options = ReadOptions(
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        gitignore=not no_gitignore,
-        pages=pages,
-        password=password,
-        encoding=encoding,
-    )
+    reading = read_options(options)
     stdin = standard_input()
     documents: list[Document] = []
     failed = False
-    for result in read_documents(default_paths(paths, stdin), options, stdin):
+    for result in read_documents(default_paths(options.paths, stdin), reading, stdin):
         if isinstance(result, HipError):
             failed = True
             report(result)

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from hipcli.cli import options as o
-from hipcli.models.resolve import DEFAULT_MODEL
+from hipcli.cli.flatten import flattened
+from hipcli.cli.groups import RunOptions
 
 Length = Annotated[
     o.SummaryLength,
@@ -19,41 +20,13 @@ Each = Annotated[
 ]
 
 
+@flattened
 def summarize(
-    ctx: typer.Context,
-    paths: o.Paths = None,
     each: Each = False,
-    include: o.Include = None,
-    exclude: o.Exclude = None,
-    no_gitignore: o.NoGitignore = False,
-    pages: o.Pages = None,
-    password: o.Password = None,
-    encoding: o.Encoding = None,
-    session: o.SessionName = None,
     length: Length = "medium",
     prompt: o.PromptName = "summarize",
-    parameters: o.Parameters = None,
-    model: o.ModelName = DEFAULT_MODEL,
-    device: o.Device = "auto",
-    dtype: o.ModelDtype = "auto",
-    kv_cache: o.KvCache = "auto",
-    attention: o.Attention = "hip",
-    top_k: o.TopK = None,
-    refresh_interval: o.RefreshInterval = None,
-    window: o.Window = None,
-    sink: o.Sink = o.ATTENTION_DEFAULTS.sink,
-    dense_layers: o.DenseLayers = o.ATTENTION_DEFAULTS.dense_layers,
-    selector: o.KeySelector = o.ATTENTION_DEFAULTS.selector,
-    positions: o.Positions = "auto",
-    temperature: o.Temperature = 0.0,
-    top_p: o.TopP = 1.0,
-    seed: o.Seed = None,
-    max_tokens: o.MaxTokens = o.ANSWER_TOKENS,
-    as_json: o.AsJson = False,
-    output: o.OutputFile = None,
-    dry_run: o.DryRun = False,
-    verbose: o.Verbose = False,
-    quiet: o.Quiet = False,
+    *,
+    options: RunOptions,
 ) -> int:
     """Summarize files, directories or standard input. All documents are read together, in one prompt, and get one
     summary; with --each every file gets its own. Nothing is cut off: what does not fit is refused, and --dry-run
@@ -62,4 +35,5 @@ def summarize(
     from hipcli.cli.settings import gather
     from hipcli.run import Task, run
 
-    return run(Task("summarize", [None], each, can_split=not each), paths, gather(ctx))
+    task = Task("summarize", [None], each, can_split=not each)
+    return run(task, options.input.paths, gather(options, prompt, length, each))
