@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from hipcli import __version__
 from hipcli.disk import files, paths
+from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.errors import HipError
 from hipcli.models import embedded
-from hipcli.models.load import choose_device, choose_dtype
 from hipcli.models.resolve import ModelSource, local_folder, shape
 from hipcli.planning.budget import GIB, available_memory
 

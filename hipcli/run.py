@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from hip_attention.config import HipConfig
-
 from hipcli.cli.options import GPU_REFRESH
 from hipcli.cli.settings import Settings
 from hipcli.disk import sessions
@@ -25,6 +23,7 @@ from hipcli.output.progress import Update, progress
 from hipcli.output.result import Answer, Result
 from hipcli.planning import kv_cache
 from hipcli.planning.budget import GIB, Budget, DocumentCount
+from hipcli.planning.plan import Plan
 from hipcli.planning.positions import place
 from hipcli.prompt import templates
 from hipcli.prompt.tokens import PromptEncoder
@@ -45,12 +44,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Reading:
-    """One context: the documents as token ids, each question as token ids, how to attend to it, and what it takes."""
+    """One context: the documents as token ids, each question as token ids, what to do with it, and what it takes."""
 
     document: int | None  # position among all documents, None when all are read together
     prefix: list[int]
     suffixes: list[list[int]]
-    hip: HipConfig
+    plan: Plan
     budget: Budget
 
 
@@ -77,12 +76,13 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         fitting = [reading for reading in readings if _fits(reading, model.name, task.can_split)]
         _announce(fitting, model.name, settings)
         counts = [count for reading in readings for count in reading.budget.documents]
-        result = Result(task.command, settings, model.name, model.revision, model.shape.window, settings.hip)
+        result = Result(task.command, settings, model.name, model.revision, model.shape.window)
         result.documents = list(zip(documents, counts, strict=True))
         result.read_s = read_s
         result.titled = len(readings) * len(task.questions) > 1
         if fitting:
             _answer(task, fitting, model, output, result)
+        failed = failed or any(answer.fault for answer in result.answers)
         return _exit_code(failed, too_long=len(fitting) < len(readings))
 
 
@@ -123,10 +123,10 @@ def _plan(
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
         total = prompt_tokens + settings.max_tokens
-        hip, yarn = place(asked, settings.positions, total, model.shape, settings.unasked)
+        hip, yarn = place(asked, settings.positions, total, model.shape, settings.unasked, model.limits)
         full = model.memory(total, hip, "full")
         int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
-        storage = kv_cache.choose(settings.kv_cache, full, int8, kept)
+        storage = kv_cache.choose(settings.kv_cache, full, int8, kept, model.limits)
         budget = Budget(
             documents=tuple(_count(document, encoder) for document in group),
             prompt_tokens=prompt_tokens,
@@ -137,8 +137,10 @@ def _plan(
             yarn=yarn,
             kv_cache=storage,
             otherwise=full if storage == "int8" else int8,
+            can_reach=model.limits is None,
         )
-        readings.append(Reading(position if task.each else None, prefix, suffixes, hip, budget))
+        plan = Plan(settings.attention, hip, prompt_tokens, total, yarn, storage)
+        readings.append(Reading(position if task.each else None, prefix, suffixes, plan, budget))
     return readings
 
 
@@ -180,13 +182,12 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
     if settings.session is not None:
         (reading,) = readings  # --each is excluded
         paths = [document.path for document in reading.budget.documents]
-        basis = model.basis(reading.hip, reading.budget.yarn, reading.budget.kv_cache)
-        session = sessions.open_session(settings.session, reading.prefix, paths, basis)
+        session = sessions.open_session(settings.session, reading.prefix, paths, model.basis(reading.plan))
     try:
         with session or nullcontext():
             start = time.monotonic()
             with progress("Loading model", not settings.quiet):
-                model.load()
+                model.load([reading.plan for reading in readings])
             result.load_s = time.monotonic() - start
             for reading in readings:
                 _answer_one(task, reading, model, session, output, result)
@@ -197,6 +198,9 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
     result.peak_bytes = model.peak_bytes()
     if settings.as_json:
         render.write_json(output, result.as_json())
+    if settings.verbose and result.plan and result.execution:
+        for line in result.execution.lines(result.plan):
+            render.say(line)
     if settings.verbose or sys.stderr.isatty():
         render.say(result.statistics())
 
@@ -210,18 +214,13 @@ def _answer_one(
     result: Result,
 ) -> None:
     """Read one context, as far as no `session` keeps it, and answer every question about it, text as it comes."""
-    settings = result.settings
-    budget = reading.budget
-    reader = model.reader(budget.total_tokens, reading.hip, budget.yarn, budget.kv_cache)
+    settings, plan = result.settings, reading.plan
+    reader = model.reader(plan)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
         result.cached_tokens += read(reader, reading.prefix, session, update, render.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
-    result.kv_cache = "int8" if budget.kv_cache == "int8" else result.kv_cache
-    if budget.total_tokens > result.longest:
-        result.longest = budget.total_tokens
-        result.hip, result.positions, result.yarn_factor = reading.hip, budget.positions, budget.yarn_factor
     streamed = None if settings.as_json else output
     # An answer that shows as it comes needs no other sign of life.
     waiting = not settings.quiet and (settings.as_json or settings.output is not None)
@@ -234,12 +233,17 @@ def _answer_one(
             render.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
         elif done.finish_reason == "repetition":
             render.warn("the answer was stopped because it repeats itself; a bigger --model should not")
+        if done.fault is not None:
+            where = title or reading.budget.documents[0].path
+            render.report(HipError(f"{where}: {done.fault}", "try another --model; `hip doctor` checks this one"))
         result.answers.append(
-            Answer(question, reading.document, writer.text, done.finish_reason, done.completion_tokens)
+            Answer(question, reading.document, writer.text, done.finish_reason, done.completion_tokens, done.fault)
         )
         result.prompt_tokens += done.question_tokens
         result.prefill_s += done.prefill_s
         result.decode_s += done.decode_s
+    if result.plan is None or plan.capacity > result.plan.capacity:
+        result.plan, result.execution = plan, model.execution(plan, reader)
 
 
 def _follow(events: Iterator[Event], writer: render.AnswerWriter, update: Update) -> Done:

@@ -32,7 +32,7 @@ class Engine:
         loaded: LoadedModel,
         tokenizer: Tokenizer,
         config: HipConfig,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling | None = None,
         capacity: int = 0,
         attention: SparseAttention | None = None,
         yarn: Yarn | None = None,
@@ -41,7 +41,7 @@ class Engine:
     ) -> None:
         self._device = loaded.model.device
         self._tokenizer = tokenizer
-        self._sampling = sampling
+        self._sampling = sampling or Sampling()
         self._block_q = config.block_q
         try:
             self.context = Context(
@@ -58,6 +58,11 @@ class Engine:
     def length(self) -> int:
         """Tokens in the cache: how much of the prefix is behind, read or restored."""
         return self.context.length
+
+    @property
+    def eager_because(self) -> str | None:
+        """Why tokens were decoded without CUDA graphs; None where graphs were used."""
+        return self.context.eager_because
 
     def export(self, start: int, stop: int) -> list[dict[str, Tensor]]:
         """What is stored of tokens [start, stop) of the prefix: views by name, a dictionary a layer."""

@@ -74,6 +74,13 @@ class Context:
                 return self.graphs(token)
             return self._model.next_logits(self._tensor([token]), self.cache, step)
 
+    @property
+    def eager_because(self) -> str | None:
+        """Why tokens are decoded without CUDA graphs; None where graphs are used."""
+        if self.graphs.eager_because is None and not self.cache.can_step:
+            return "the attention asked for waits for the host at every token"
+        return self.graphs.eager_because
+
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on."""
         self.cache.truncate(length)

@@ -64,13 +64,13 @@ class _Saver:
 
     def unsaved_bytes(self) -> int:
         start, stop = self._session.saved, self._reader.length
-        return size_of(self._reader.state(start, stop)) if start < stop else 0
+        return size_of(self._reader.export(start, stop)) if start < stop else 0
 
     def save(self) -> None:
         if self._failed:
             return
         try:
-            self._session.save(self._reader.length, self._reader.state)
+            self._session.save(self._reader.length, self._reader.export)
         except HipError as error:
             self._failed = True
             self._warn(f"the session is not saved: {error.message}")

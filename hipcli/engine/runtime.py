@@ -5,6 +5,7 @@ import gc
 import hashlib
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,21 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hip_attention.config import HipConfig
-from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings
 from hipcli.disk.sessions import Basis
+from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.engine.events import Event, PrefillProgress
 from hipcli.errors import ExitCode, HipError
-from hipcli.models.resolve import ModelShape, ModelSource, resolve, shape, weight_files
+from hipcli.models import architecture
+from hipcli.models.resolve import ModelShape, ModelSource, read_config, resolve, shape, weight_files
 from hipcli.planning import budget
+from hipcli.planning.plan import Execution, Plan, backend_of, rows_of
+from hipcli.prompt.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
 
     from hipcli.disk.sessions import State
-    from hipcli.engine.self_check import CacheKind
     from hipcli.models.language_model import LoadedModel
 
 
@@ -37,6 +40,10 @@ class Reader(Protocol):
     @property
     def length(self) -> int:
         """Tokens of what all questions share that are behind, read or restored."""
+
+    @property
+    def eager_because(self) -> str | None:
+        """Why tokens were decoded without CUDA graphs; None where graphs were used."""
 
     def export(self, start: int, stop: int) -> "State":
         """What has to be kept of those tokens [start, stop) so that they need not be read again."""
@@ -57,26 +64,33 @@ class Runtime(Protocol):
     name: str
     revision: str
     shape: ModelShape
-    tokenizer: "PreTrainedTokenizerBase"
+    tokenizer: Tokenizer
 
     @property
     def on_gpu(self) -> bool:
         """Whether a GPU computes."""
 
+    @property
+    def limits(self) -> str | None:
+        """Why positions can be neither packed nor stretched, nor keys and values integers; None where they can."""
+
     def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
         """What a context of `tokens` tokens takes with this attention, and what there is."""
 
-    def load(self) -> None:
-        """Read the weights. Raises HipError where they cannot be used or do not fit."""
+    def load(self, plans: Sequence[Plan]) -> None:
+        """Read the weights, and check that they are read through caches as `plans` need them.
 
-    def basis(self, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Basis:
-        """What a session depends on, with this attention, stretch of positions and storage."""
-
-    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Reader:
-        """An engine with an empty context of `capacity` tokens and all of these, on the loaded weights.
-
-        Raises HipError for positions that cannot be stretched.
+        Raises HipError where they cannot be used, do not fit, or the check fails.
         """
+
+    def basis(self, plan: Plan) -> Basis:
+        """What a session depends on."""
+
+    def reader(self, plan: Plan) -> Reader:
+        """An engine with an empty context, on the loaded weights. Raises HipError for positions it cannot stretch."""
+
+    def execution(self, plan: Plan, reader: Reader) -> Execution:
+        """What a plan came to, once `reader` has answered."""
 
     def peak_bytes(self) -> int:
         """The most memory held so far, on the device that computes."""
@@ -84,13 +98,15 @@ class Runtime(Protocol):
 
 @dataclass
 class LocalRuntime:
-    """A model on this machine, run by transformers."""
+    """A model on this machine."""
 
     source: ModelSource
     shape: ModelShape
-    tokenizer: "PreTrainedTokenizerBase"
+    tokenizer: Tokenizer
     settings: Settings
-    model: "PreTrainedModel | None" = None
+    limits: str | None = None
+    loaded: "LoadedModel | None" = None
+    self_check_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.name = self.source.name
@@ -99,61 +115,92 @@ class LocalRuntime:
     @cached_property
     def device(self) -> "torch.device":
         """The device that computes."""
-        from hipcli.models.load import choose_device
-
         return choose_device(self.settings.device)
+
+    @cached_property
+    def dtype(self) -> "torch.dtype":
+        """The type of its numbers."""
+        return choose_dtype(self.settings.dtype, self.device)
 
     @property
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
 
     def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
-        from hipcli.models.load import choose_dtype
-
-        value_bytes = choose_dtype(self.settings.dtype, self.device).itemsize
         available = budget.available_memory(str(self.device))
-        return budget.memory(self.shape, tokens, hip, value_bytes, available, kv_cache, on_gpu=self.on_gpu)
+        return budget.memory(self.shape, tokens, hip, self.dtype.itemsize, available, kv_cache, on_gpu=self.on_gpu)
 
-    def load(self) -> None:
-        from hipcli.models.load import load_model
-
-        if self.model is None:
+    def load(self, plans: Sequence[Plan]) -> None:
+        if self.loaded is None:
             with _importing():
-                self.model = load_model(self.source, self.settings.device, self.settings.dtype, "hip")
+                from hipcli.models.load import load_model
 
-    def basis(self, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Basis:
-        from hipcli.models.load import choose_dtype
+                self.loaded = load_model(self.source, self.device, self.dtype)
+            start = time.perf_counter()
+            self._check(plans)
+            self.self_check_s = time.perf_counter() - start
 
-        dtype = choose_dtype(self.settings.dtype, self.device)
+    def basis(self, plan: Plan) -> Basis:
         revision = self.revision or _fingerprint(self.source.path)
-        numbers, factor = str(dtype).removeprefix("torch."), yarn.factor if yarn else 1
-        return Basis(self.name, revision, numbers, asdict(hip), factor, kv_cache)
+        numbers = str(self.dtype).removeprefix("torch.")
+        return Basis(self.name, revision, numbers, asdict(plan.hip), plan.yarn_factor, plan.kv_cache)
 
-    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Reader:
-        from hipcli.engine.engine import Engine, Sampling
+    def reader(self, plan: Plan) -> Reader:
+        from hipcli.engine.engine import Engine
+        from hipcli.engine.sampling import Sampling
 
         settings = self.settings
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
         return Engine(
-            self.model, self.tokenizer, hip, sampling, capacity, yarn=yarn, int8=kv_cache == "int8"
+            self._loaded, self.tokenizer, plan.hip, sampling, plan.capacity,
+            yarn=plan.yarn, int8=plan.kv_cache == "int8",
+        )  # fmt: skip
+
+    def execution(self, plan: Plan, reader: Reader) -> Execution:
+        rows, dense_because = rows_of(plan, self.device)
+        loaded = self._loaded
+        return Execution(
+            road=loaded.road, road_because=loaded.because, unpacked_because=loaded.unpacked_because,
+            tokenizer_because=self.tokenizer.because, backend=backend_of(plan, self.device), rows=rows,
+            dense_because=dense_because, eager_because=reader.eager_because, self_check_s=round(self.self_check_s, 3),
         )  # fmt: skip
 
     def peak_bytes(self) -> int:
-        if self.model is not None and self.on_gpu:
+        if self.loaded is not None and self.on_gpu:
             import torch
 
-            return int(torch.cuda.max_memory_allocated(self.model.device))
+            return int(torch.cuda.max_memory_allocated(self.device))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+    @property
+    def _loaded(self) -> "LoadedModel":
+        assert self.loaded is not None, "load first"
+        return self.loaded
+
+    def _check(self, plans: Sequence[Plan]) -> None:
+        """Check the model through every kind of cache that the plans use."""
+        from hipcli.engine.self_check import TEXT, CacheKind, self_check
+
+        ids = self.tokenizer.encode(TEXT, control=False) or [0]
+        for kind in dict.fromkeys(CacheKind(plan.hip, plan.yarn, plan.kv_cache == "int8") for plan in plans):
+            self_check(self._loaded, ids, kind)
 
 
 def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:
     """Find the model and load its tokenizer, not its weights. Raises HipError."""
-    from hipcli.models.load import load_tokenizer
-
     source = resolve(settings.model, say)
     with _importing():
-        return LocalRuntime(source, shape(source), load_tokenizer(source), settings)
+        return LocalRuntime(source, shape(source), load_tokenizer(source.name, source.path), settings, _limits(source))
+
+
+def _limits(source: ModelSource) -> str | None:
+    """Why the model has only what the plug-in offers; None where the own decoder runs it."""
+    try:
+        architecture.read(read_config(source.path, source.name), source.name)
+    except architecture.NotOurs as reason:
+        return str(reason)
+    return None
 
 
 @contextmanager

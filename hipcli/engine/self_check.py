@@ -17,10 +17,8 @@ from hipcli.engine.prefill import BROKEN_HINT, Context
 from hipcli.errors import HipError
 from hipcli.models.language_model import LoadedModel
 
-TEXT = (
-    "The quick brown fox jumps over the lazy dog. On Monday the mill at the river burned down; nobody was hurt, and the "
-    "village rebuilt it by the summer. "
-)
+TEXT = """The quick brown fox jumps over the lazy dog. On Monday the mill at the river burned down; nobody was hurt,
+and the village rebuilt it by the summer. """
 _DECODED = 2
 # Rounding changes logits, keys and values by a smaller share of their size: at most 0.04 in bfloat16, 3e-6 in float32,
 # in three models of up to 30 layers. A selection that lacks a key block, or positions off by one, change them by more

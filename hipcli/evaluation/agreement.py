@@ -76,7 +76,6 @@ def decode_columns(subject: Subject, spec: Spec, ids: list[int], count: int) -> 
 @torch.inference_mode()
 def decoded(subject: Subject, spec: Spec, ids: list[int], count: int) -> Tensor:
     """Hidden states [count, hidden] of the last tokens, read one at a time after the others were read at once."""
-    with subject.lending():
-        reading = subject.reading(spec, len(ids))
-        reading.read(ids[:-count])
-        return torch.cat([reading.read([token]) for token in ids[len(ids) - count :]])
+    context = subject.context(spec, len(ids))
+    context.hidden(ids[:-count])
+    return torch.cat([context.hidden([token]) for token in ids[len(ids) - count :]])

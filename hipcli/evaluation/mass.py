@@ -32,10 +32,9 @@ def masses(subject: Subject, spec: Spec, ids: list[int]) -> list[float] | None:
             found.append(mass(query, key, spec, scale))
         return dense_attention(query, key, value, scale)
 
-    with subject.lending():
-        reading = subject.reading(spec, whole, attention)
-        reading.read(ids[:first])
-        reading.read(ids[first:whole])
+    context = subject.context(spec, whole, attention)
+    context.hidden(ids[:first])
+    context.hidden(ids[first:whole])
     return [round(each, 4) for each in found] or None
 
 

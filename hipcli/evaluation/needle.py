@@ -94,19 +94,18 @@ def ask(subject: Subject, spec: Spec, task: Task) -> Outcome:
     exact, share, answers = [], [], []
     depths: list[float] = []
     hits: list[int] = []
-    with subject.lending():
-        engine = subject.engine(spec, task.tokens)
-        for _ in engine.read(task.prefix):
-            pass
-        for question, suffix, limit in zip(task.puzzle.questions, task.suffixes, task.limits, strict=True):
-            answers.append(_answer(engine, suffix, limit, question))
-            marks = [found(answers[-1], expected.text) for expected in question.expected]
-            exact.append(float(all(marks)))
-            share.append(sum(marks) / len(marks))
-            for expected, mark in zip(question.expected, marks, strict=True):
-                if expected.depth is not None:
-                    depths.append(round(expected.depth, 4))
-                    hits.append(int(mark))
+    engine = subject.engine(spec, task.tokens)
+    for _ in engine.read(task.prefix):
+        pass
+    for question, suffix, limit in zip(task.puzzle.questions, task.suffixes, task.limits, strict=True):
+        answers.append(_answer(engine, suffix, limit, question))
+        marks = [found(answers[-1], expected.text) for expected in question.expected]
+        exact.append(float(all(marks)))
+        share.append(sum(marks) / len(marks))
+        for expected, mark in zip(question.expected, marks, strict=True):
+            if expected.depth is not None:
+                depths.append(round(expected.depth, 4))
+                hits.append(int(mark))
     return Outcome({"exact": exact, "share": share}, {"depths": depths, "hits": hits, "answers": answers})
 
 

@@ -142,20 +142,19 @@ def asked(item: Item) -> str:
 def _choose(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item]) -> Outcome:
     """The option whose letter is the likeliest next token after "The answer is option"."""
     correct, probability, chosen = [], [], []
-    with subject.lending():
-        reading = subject.reading(spec, prompt.tokens)
-        # As the engine does: the last, incomplete query block is read with each question.
-        whole = len(prompt.prefix) // spec.config.block_q * spec.config.block_q
-        reading.read(prompt.prefix[:whole])
-        for item, suffix in zip(items, prompt.suffixes, strict=True):
-            hidden = reading.ask([*prompt.prefix[whole:], *suffix])[-1:]
-            reading.truncate(whole)
-            letters = {letter: subject.encoder.text(f" {letter}")[-1] for letter in item.options}
-            likelihood = _likelihood(subject, hidden, list(letters.values()))
-            best = max(zip(likelihood, letters, strict=True))[1]
-            chosen.append(best)
-            correct.append(float(best == item.letter))
-            probability.append(round(likelihood[list(letters).index(str(item.letter))], 4))
+    context = subject.context(spec, prompt.tokens)
+    # As the engine does: the last, incomplete query block is read with each question.
+    whole = len(prompt.prefix) // spec.config.block_q * spec.config.block_q
+    context.hidden(prompt.prefix[:whole])
+    for item, suffix in zip(items, prompt.suffixes, strict=True):
+        hidden = context.hidden([*prompt.prefix[whole:], *suffix], question=True)[-1:]
+        context.truncate(whole)
+        letters = {letter: subject.encoder.text(f" {letter}")[-1] for letter in item.options}
+        likelihood = _likelihood(subject, hidden, list(letters.values()))
+        best = max(zip(likelihood, letters, strict=True))[1]
+        chosen.append(best)
+        correct.append(float(best == item.letter))
+        probability.append(round(likelihood[list(letters).index(str(item.letter))], 4))
     columns = {"correct": correct, "probability": probability}
     return Outcome(columns, {"ids": [item.id for item in items], "answers": chosen})
 
@@ -169,13 +168,12 @@ def _likelihood(subject: Subject, hidden: torch.Tensor, tokens: list[int]) -> li
 def _write(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item], rouge: Rouge) -> Outcome:
     """Answers as `hip ask` writes them, greedily."""
     answers = []
-    with subject.lending():
-        engine = subject.engine(spec, prompt.tokens)
-        for _ in engine.read(prompt.prefix):
-            pass
-        for suffix in prompt.suffixes:
-            events = engine.answer(suffix, prompt.limit)
-            answers.append("".join(event.text for event in events if isinstance(event, Token)).strip())
+    engine = subject.engine(spec, prompt.tokens)
+    for _ in engine.read(prompt.prefix):
+        pass
+    for suffix in prompt.suffixes:
+        events = engine.answer(suffix, prompt.limit)
+        answers.append("".join(event.text for event in events if isinstance(event, Token)).strip())
     scores: dict[str, Callable[[str, Sequence[str]], float]] = {"rouge_l": rouge}
     if items[0].kind != SUMMARY:
         scores = {"exact": exact_match, "contains": contains, "f1": token_f1, **scores}

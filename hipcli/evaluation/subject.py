@@ -2,24 +2,26 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 
 import torch
 from hip_attention.cache.layer import SparseAttention
 from hip_attention.config import HipConfig
-from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
 from hip_attention.rope_config import Yarn
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hipcli.engine.engine import CHUNK_CPU, CHUNK_GPU, Engine
-from hipcli.errors import HipError
+from hipcli.engine.device import choose_device, choose_dtype
+from hipcli.engine.engine import Engine
+from hipcli.engine.prefill import Context
+from hipcli.engine.sampling import Sampling
+from hipcli.engine.self_check import TEXT, CacheKind, self_check
 from hipcli.evaluation.specs import Spec
-from hipcli.models.load import choose_device, choose_dtype, load_model, load_tokenizer
+from hipcli.models.language_model import LoadedModel
+from hipcli.models.load import load_model
 from hipcli.models.resolve import ModelSource, shape, weight_files
 from hipcli.planning.positions import stretch
 from hipcli.prompt import templates
+from hipcli.prompt.tokenizer import Tokenizer, load_tokenizer
 from hipcli.prompt.tokens import PromptEncoder
 
 _ROWS = 256  # rows of logits at a time: a vocabulary is wide
@@ -34,7 +36,8 @@ class Subject:
         self._shape = shape(source)
         self.window = self._shape.window
         self.device = choose_device(device)
-        self.dtype = str(choose_dtype(dtype, self.device)).removeprefix("torch.")
+        self._dtype = choose_dtype(dtype, self.device)
+        self.dtype = str(self._dtype).removeprefix("torch.")
         self._source = source
 
     @cached_property
@@ -56,8 +59,8 @@ class Subject:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
 
     @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self._source)
+    def tokenizer(self) -> Tokenizer:
+        return load_tokenizer(self._source.name, self._source.path)
 
     @cached_property
     def prompt(self) -> templates.Prompt:
@@ -69,89 +72,36 @@ class Subject:
         return PromptEncoder(self.tokenizer, self.prompt.system())
 
     @cached_property
-    def model(self) -> PreTrainedModel:
-        model = load_model(self._source, str(self.device), self.dtype, "hip")
-        ids = torch.arange(16, device=model.device)[None]
-        with torch.inference_mode():
-            hidden = model.get_decoder()(ids, use_cache=False).last_hidden_state
-            expected = model(ids, use_cache=False).logits
-            if (model.get_output_embeddings()(hidden) - expected).abs().max() > 0.01 * expected.abs().max():
-                raise HipError(f"{self.name}: eval does not know how {model.config.model_type} models make logits")
-        return model
-
-    @contextmanager
-    def lending(self) -> Iterator[None]:
-        """While the context is open, an engine or a reading may have the model; then it rotates by itself again."""
-        try:
-            yield
-        finally:
-            attach_rotary(self.model)
+    def loaded(self) -> LoadedModel:
+        """The model, checked (see `self_check`), with a head that makes logits of hidden states."""
+        loaded = load_model(self._source, self.device, self._dtype)
+        ids = self.tokenizer.encode(TEXT, control=False)
+        self_check(loaded, ids, CacheKind(HipConfig()))
+        return loaded
 
     def _yarn(self, spec: Spec) -> Yarn | None:
         return None if spec.yarn is None else stretch(self._shape, spec.yarn)
 
     def engine(self, spec: Spec, capacity: int) -> Engine:
-        """The engine that `hip ask` would use; valid within `lending()`."""
-        attention, yarn = spec.attention(), self._yarn(spec)
+        """The engine that `hip ask` would use."""
         return Engine(
-            self.model, self.tokenizer, spec.config, capacity=capacity, attention=attention, yarn=yarn, int8=spec.int8
+            self.loaded, self.tokenizer, spec.config, Sampling(), capacity, attention=spec.attention(),
+            yarn=self._yarn(spec), int8=spec.int8,
         )  # fmt: skip
 
-    def reading(self, spec: Spec, capacity: int, attention: SparseAttention | None = None) -> "Reading":
-        """An empty context of our own, with `attention` in place of the spec's; valid within `lending()`."""
-        config = spec.config
-        rotaries = prepare_rotary(self.model, config, capacity, self._yarn(spec), spec.int8)
-        cache = HipCache(self.model.config, config, capacity, rotaries, attention or spec.attention(), spec.int8)
-        return Reading(self.model, cache, config)
+    def context(self, spec: Spec, capacity: int, attention: SparseAttention | None = None) -> Context:
+        """An empty context of our own, with `attention` in place of the spec's."""
+        return Context(
+            self.loaded.model, spec.config, capacity, attention=attention or spec.attention(), yarn=self._yarn(spec),
+            int8=spec.int8,
+        )  # fmt: skip
 
-    @torch.inference_mode()
     def hidden(self, ids: Sequence[int], spec: Spec, start: int) -> Tensor:
-        """Last hidden states [T - start, hidden] of the tokens from `start` on, read in chunks."""
-        with self.lending():
-            return self.reading(spec, len(ids)).read(ids)[start:]
+        """Last hidden states [T - start, C] of the tokens from `start` on, read in chunks."""
+        return self.context(spec, len(ids)).hidden(ids)[start:]
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:
-        """Logits fp32 [<= 256, vocabulary] of hidden states [T, hidden], a piece at a time."""
-        head = self.model.get_output_embeddings()
+        """Logits float32 [<= 256, vocabulary] of hidden states [T, C], a piece at a time."""
         for piece in hidden.split(_ROWS):
-            yield head(piece).float()
-
-
-class Reading:
-    """Tokens read one after the other into a cache of keys and values."""
-
-    def __init__(self, model: PreTrainedModel, cache: HipCache, config: HipConfig) -> None:
-        self._model = model
-        self._cache = cache
-        chunk = CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU
-        self._chunk = max(1, chunk // config.block_q) * config.block_q
-        self.length = 0
-
-    @torch.inference_mode()
-    def read(self, ids: Sequence[int]) -> Tensor:
-        """Append tokens; returns their last hidden states [T, hidden]."""
-        found, device = [], self._model.device
-        start = 0
-        while start < len(ids):
-            stop = min(len(ids), start + self._chunk - self.length % self._chunk)
-            output = self._model.get_decoder()(
-                torch.tensor([ids[start:stop]], device=device),
-                position_ids=torch.arange(self.length, self.length + stop - start, device=device)[None],
-                past_key_values=self._cache,
-                use_cache=True,
-            )
-            found.append(output.last_hidden_state[0])
-            self.length += stop - start
-            start = stop
-        return torch.cat(found)
-
-    def ask(self, ids: Sequence[int]) -> Tensor:
-        """Append a question, which attends as the product's engine lets one; returns what `read` does."""
-        with self._cache.question():
-            return self.read(ids)
-
-    def truncate(self, length: int) -> None:
-        """Forget every token from `length` on."""
-        self._cache.truncate(length)
-        self.length = length
+            yield self.loaded.model.logits(piece)

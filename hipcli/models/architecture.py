@@ -15,7 +15,7 @@ from hipcli.models.families import text_config
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
 
 
-class NotOurs(Exception):  # noqa: N818
+class NotOurs(Exception):
     """The own decoder does not run such a model; transformers may."""
 
 
@@ -91,7 +91,8 @@ _READ = {
     "qwen3": {"use_sliding_window", "max_window_layers", "attention_bias"},
     "gemma3_text": {
         "attention_bias", "hidden_activation", "rope_local_base_freq", "query_pre_attn_scalar",
-        "sliding_window_pattern", "_sliding_window_pattern", "attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention",
+        "sliding_window_pattern", "_sliding_window_pattern",
+        "attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention",
     },
 }  # fmt: skip
 # Keys that change nothing when a trained model reads text: of training, generation, labels, libraries.
@@ -101,9 +102,9 @@ _HARMLESS = {
     "cache_implementation", "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "embd_pdrop", "eos_token_id",
     "gradient_checkpointing", "hidden_dropout", "id2label", "initializer_range", "is_llama_config", "label2id",
     "max_length", "model_max_length", "num_labels", "output_attentions", "output_hidden_states", "pad_token_id",
-    "pretraining_tp", "problem_type", "resid_pdrop", "return_dict", "sep_token_id", "seq_length", "task_specific_params",
-    "tokenizer_class", "torch_dtype", "transformers.js_config", "transformers_version", "unk_token_id", "unsloth_fixed",
-    "unsloth_version", "use_bfloat16", "use_cache",
+    "pretraining_tp", "problem_type", "resid_pdrop", "return_dict", "sep_token_id", "seq_length",
+    "task_specific_params", "tokenizer_class", "torch_dtype", "transformers.js_config", "transformers_version",
+    "unk_token_id", "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
 }  # fmt: skip
 _ROPE_KEYS = {
     "default": {"partial_rotary_factor"},
@@ -136,9 +137,7 @@ def read(config: dict[str, Any], name: str) -> Architecture:
     for key in ("attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention", "rope_interleaved"):
         if text.get(key):
             raise NotOurs(f"{key} = {text[key]}")
-    heads, hidden, layers = (
-        get.count(key) for key in ("num_attention_heads", "hidden_size", "num_hidden_layers")
-    )
+    heads, hidden, layers = (get.count(key) for key in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
     head_dim = get.count("head_dim", hidden // heads)
     bias = bool(get.values.get("attention_bias", False))
     kinds = _layer_types(family, get, layers)

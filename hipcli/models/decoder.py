@@ -63,9 +63,7 @@ class Attention:
         if self._norms is not None:
             query, key = self._norms[0](query), self._norms[1](key)
         query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))  # [1, H, T, D]
-        output = cache.attend(
-            self._layer, query, key, value, step, scale=self._scale, sliding_window=self._window
-        )
+        output = cache.attend(self._layer, query, key, value, step, scale=self._scale, sliding_window=self._window)
         return self._output(output[0].transpose(0, 1).flatten(1))
 
 

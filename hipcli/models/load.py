@@ -81,7 +81,9 @@ def _generation_stops(folder: Path) -> frozenset[int]:
     except FileNotFoundError:
         return frozenset()
     except ValueError as error:
-        raise HipError(f"{folder.name}: generation_config.json is not valid JSON", "download the model again") from error
+        raise HipError(
+            f"{folder.name}: generation_config.json is not valid JSON", "download the model again"
+        ) from error
     return _ids(settings.get("eos_token_id")) if isinstance(settings, dict) else frozenset()
 
 

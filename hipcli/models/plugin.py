@@ -1,4 +1,4 @@
-"""A model that transformers runs, with attention by this project's plug-in: every family the own decoder does not know."""
+"""A model that transformers runs with attention by the plug-in: families that the own decoder does not know."""
 
 from typing import TYPE_CHECKING, Any
 

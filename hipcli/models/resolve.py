@@ -177,6 +177,10 @@ def _window(config: dict[str, Any]) -> int | None:
         ),
         None,
     )
+    if window and _rope_type(config) in ("dynamic", "longrope"):
+        # Beyond it frequencies depend on the length of each forward pass, and chunks would disagree.
+        key = "original_max_position_embeddings"
+        return int(_rope(config).get(key) or config.get(key) or window)
     if window and _rope_type(config) == "yarn":
         rope = _rope(config)
         # Some configs state the window before scaling, some after it.

@@ -15,7 +15,11 @@ from hipcli.models.linear import Linear, why_not_packed
 from hipcli.models.resolve import ModelSource, weight_files
 
 # Multimodal checkpoints keep the language model under other names, in old files and in new ones.
-_PREFIXES = (("language_model.model.", "model."), ("model.language_model.", "model."), ("language_model.lm_head.", "lm_head."))
+_PREFIXES = (
+    ("language_model.model.", "model."),
+    ("model.language_model.", "model."),
+    ("language_model.lm_head.", "lm_head."),
+)
 _OTHER_TOWERS = ("vision_tower.", "model.vision_tower.", "multi_modal_projector.", "model.multi_modal_projector.")
 _COMPUTED = ("rotary_emb.inv_freq",)  # old files hold what follows from the configuration
 
@@ -85,10 +89,8 @@ class Weights:
         """Raise HipError naming a tensor that nobody asked for: the model is another one than its config.json says."""
         spare = {"lm_head.weight"} if tied else set()
         if unused := sorted(self._files.keys() - self._used - spare):
-            raise HipError(
-                f"{self._source.name}: {len(unused)} weights that its config.json does not explain, such as {unused[0]}",
-                "hip cannot tell what they do; use another model",
-            )
+            what = f"{len(unused)} weights that its config.json does not explain, such as {unused[0]}"
+            raise HipError(f"{self._source.name}: {what}", "hip cannot tell what they do; use another model")
 
     def _unreadable(self, path: Path, error: Exception) -> HipError:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,38 +1,38 @@
 """What a run has found out, and its shape as JSON (schema/answer.schema.json)."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from hip_attention.config import HipConfig
-
-from hipcli.cli.options import KvStorage, PlacedKind
 from hipcli.cli.settings import Settings
 from hipcli.documents.document import Document
 from hipcli.engine.events import FinishReason
 from hipcli.planning.budget import GIB, DocumentCount
+from hipcli.planning.plan import Execution, Plan
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `document` is the position of the one document it is about, None when it is about all."""
+    """One answer; `document` is the position of the one document it is about, None when it is about all.
+
+    `fault` says why the text is no answer, None where it may be one.
+    """
 
     question: str | None
     document: int | None
     text: str
     finish_reason: FinishReason
     completion_tokens: int
+    fault: str | None = None
 
 
 @dataclass
 class Result:
     """The answers of a run and what they cost.
 
-    Times are in seconds; token counts are sums over the run, apart from `longest`, the longest prompt with its answer.
-    That was attended to by `hip`, and its keys stood at `positions`: "exact", "packed", or for "yarn" stretched
-    `yarn_factor` times. `kv_cache` is what keys and values were kept as, "int8" where they were so for any of the
-    prompts.
+    Times are in seconds; token counts are sums over the run. `plan` and `execution` are those of the longest prompt,
+    None until it is answered.
     """
 
     command: str
@@ -40,15 +40,12 @@ class Result:
     model: str
     revision: str
     window: int | None
-    hip: HipConfig
     documents: list[tuple[Document, DocumentCount]] = field(default_factory=list)
     titled: bool = False  # several answers, so that each needs a title
     answers: list[Answer] = field(default_factory=list)
+    plan: Plan | None = None
+    execution: Execution | None = None
     prompt_tokens: int = 0
-    longest: int = 0
-    positions: PlacedKind = "exact"
-    yarn_factor: float = 1
-    kv_cache: KvStorage = "full"
     cached_tokens: int = 0
     read_s: float = 0.0
     load_s: float = 0.0
@@ -63,7 +60,6 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         settings = self.settings
-        dense = settings.attention == "dense"
         return {
             "schema_version": SCHEMA_VERSION,
             "command": self.command,
@@ -87,8 +83,8 @@ class Result:
                     "question": answer.question,
                     "document": None if answer.document is None else f"d{answer.document + 1}",
                     "text": answer.text,
-                    "citations": [],
                     "finish_reason": answer.finish_reason,
+                    "fault": answer.fault,
                 }
                 for answer in self.answers
             ],
@@ -97,14 +93,8 @@ class Result:
                 "cached_tokens": self.cached_tokens,
                 "completion_tokens": self.completion_tokens,
                 "context_window": self.window,
-                "truncated": False,
             },
-            "attention": {
-                "kind": settings.attention,
-                "positions": self.positions,
-                "yarn_factor": self.yarn_factor,
-                **({} if dense else asdict(self.hip)),
-            },
+            "attention": self.execution.as_json(self.plan) if self.plan and self.execution else None,
             "sampling": {
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
@@ -117,7 +107,7 @@ class Result:
                 "prefill_s": round(self.prefill_s, 3),
                 "decode_s": round(self.decode_s, 3),
             },
-            "memory": {"peak_gib": round(self.peak_bytes / GIB, 2), "kv_cache": self.kv_cache},
+            "memory": {"peak_gib": round(self.peak_bytes / GIB, 2)},
         }
 
     def statistics(self) -> str:
@@ -128,21 +118,22 @@ class Result:
         if self.decode_s > 0:
             parts.append(f"decode {self.completion_tokens / self.decode_s:.1f} tok/s")
         parts.append(self._attention())
-        parts.append(f"{self.peak_bytes / GIB:.1f} GiB" + (" with int8 keys and values" * (self.kv_cache == "int8")))
+        parts.append(f"{self.peak_bytes / GIB:.1f} GiB")
         return " · ".join(parts)
 
     def _attention(self) -> str:
-        hip, kind = self.hip, self.settings.attention
-        if kind == "dense":
+        """The attention that ran, in a few words; `Execution.lines` says more."""
+        plan, execution = self.plan, self.execution
+        if plan is None or execution is None:
+            return "nothing was answered"
+        if execution.rows == "dense":
             text = "dense"
-        elif self.longest <= hip.min_context:
-            text = f"dense, as below min_context={hip.min_context}"
-        elif kind == "streaming":
-            text = f"streaming window={hip.window} sink={hip.sink}"
+        elif plan.kind == "streaming":
+            text = f"streaming window={plan.prefill.window} sink={plan.prefill.sink}"
         else:
-            text = f"hip top_k={hip.top_k} refresh_interval={hip.refresh_interval}"
-        if self.positions == "yarn":
-            text += f" positions stretched {self.yarn_factor:g} times"
-        elif hip.packed_from is not None and hip.packed_from < self.longest:
-            text += f" positions packed from {hip.packed_from:,}"
-        return text
+            text = f"hip top_k={plan.prefill.top_k} refresh_interval={plan.decode.refresh_interval}"
+        if plan.positions == "yarn":
+            text += f" positions stretched {plan.yarn_factor:g} times"
+        elif plan.prefill.packed_from is not None:
+            text += f" positions packed from {plan.prefill.packed_from:,}"
+        return text + " int8 keys and values" * (plan.kv_cache == "int8")

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hip_attention.cache.memory import CacheShape, cache_bytes
 from hip_attention.config import HipConfig
-from hip_attention.plan import decoded_sparsely, true_positions
 from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import KvStorage, PlacedKind
@@ -24,7 +24,6 @@ MEMORY_PARTS = ("weights", "keys_and_values", "summaries", "workspace")
 # layer, which is about four times wider.
 _CHUNK_TOKENS = 2048
 _TENSORS_PER_CHUNK = 16
-_SCALE_BYTES = 2  # of a token and head that are kept as integers
 _RUNTIME_BYTES = 3 * GIB // 4  # Python, the libraries and their buffers: peak memory less all else, 1k to 7k tokens
 
 
@@ -76,7 +75,7 @@ class Budget:
     `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained;
     `packed`: positions are packed, or by `yarn` stretched, so that the context may be longer than the window.
     `kv_cache` is what keys and values are kept as, `otherwise` what the other kind would take, None where there is no
-    choice.
+    choice. `can_reach`: positions can be made to reach beyond the window.
     """
 
     documents: tuple[DocumentCount, ...]
@@ -88,6 +87,7 @@ class Budget:
     kv_cache: KvStorage = "full"
     otherwise: Memory | None = None
     yarn: Yarn | None = None
+    can_reach: bool = True
 
     @property
     def positions(self) -> PlacedKind:
@@ -171,7 +171,8 @@ class Budget:
         if self.excess_tokens and self.excess_tokens < self.answer_tokens:
             ways.append(f"ask for a shorter answer with --max-tokens {self.answer_tokens - self.excess_tokens}")
         if self.excess_tokens:
-            ways.append("read past the window with --attention hip --positions auto")
+            if self.can_reach:
+                ways.append("read past the window with --attention hip --positions auto")
             ways.append("use a model with a longer window with --model")
         else:
             if self.kv_cache == "full" and self.otherwise and not self.otherwise.excess:
@@ -190,45 +191,13 @@ def memory(
     on_gpu: bool = False,
 ) -> Memory:
     """Estimate for a context of `tokens` tokens, with `value_bytes` bytes for each number that the model computes."""
-    full = keys_and_values = tokens * shape.kv_bytes_per_token(value_bytes)
-    decoded = 0
-    if kv_cache == "int8":
-        # Dense layers stay full; the others share memory for the keys and values of one of them as numbers.
-        decoded = full // shape.layers
-        coded_layers = max(0, shape.layers - config.full_layers)
-        coded = 2 * shape.kv_heads * (shape.head_dim + _SCALE_BYTES)
-        keys_and_values = (shape.layers - coded_layers) * decoded + coded_layers * tokens * coded
-    # Mean and variance of every key block, and of the tree above them, which is as large again.
-    searched = config.backend != "dense" and config.top_k > 0
-    summaries = full // 2 * 4 // config.block_k if searched else 0
+    sizes = CacheShape(shape.layers, shape.heads, shape.kv_heads, shape.head_dim)
+    cache = cache_bytes(sizes, tokens, config, value_bytes, int8=kv_cache == "int8", on_gpu=on_gpu)
     chunk = min(tokens, _CHUNK_TOKENS)
-    workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + decoded
-    if config.caches_unrotated(kv_cache == "int8"):
-        workspace += _rotated_keys(shape, tokens, config) * value_bytes
-    if not on_gpu:
-        workspace += _working_sets(shape, tokens, config) * value_bytes
+    workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + cache.workspace
     # Files hold two bytes a number, whatever is made of them in memory.
     weights = shape.weight_bytes * value_bytes // 2
-    return Memory(weights, keys_and_values, summaries, workspace, available)
-
-
-def _rotated_keys(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
-    """Numbers in copies of keys at their true positions: dense layers keep theirs, the others share memory for one."""
-    kept = shape.layers if config.backend == "dense" else min(config.dense_layers, shape.layers)
-    shared = 0 if config.backend == "dense" else 2  # the rotated keys, and as much again while they are made
-    return (kept + shared) * true_positions(config, tokens) * shape.kv_heads * shape.head_dim
-
-
-def _working_sets(shape: "ModelShape", tokens: int, config: HipConfig) -> int:
-    """Most numbers in the keys and values that decode keeps side by side, see `torch_backend.working_set`."""
-    decode = config.of_decode
-    if config.backend == "dense" or not decoded_sparsely(tokens - 1, decode):
-        return 0
-    selected = shape.heads * decode.top_k
-    if config.packed_from is None:
-        selected = min(selected, shape.kv_heads * tokens)  # each key head's, by any of its query heads
-    keys = selected + shape.kv_heads * (config.sink + config.window)
-    return 2 * keys * shape.head_dim * max(0, shape.layers - config.full_layers)
+    return Memory(weights, cache.keys_and_values, cache.summaries, workspace, available)
 
 
 def available_memory(device: str) -> int | None:

@@ -1,16 +1,23 @@
 """Whether keys and values are kept in full or, to save memory, as integers."""
 
 from hipcli.cli.options import KvCacheKind, KvStorage
+from hipcli.errors import ExitCode, HipError
 from hipcli.planning.budget import Memory
 
 
-def choose(kind: KvCacheKind, full: Memory, int8: Memory | None, kept: KvStorage | None = None) -> KvStorage:
+def choose(
+    kind: KvCacheKind, full: Memory, int8: Memory | None, kept: KvStorage | None = None, limits: str | None = None
+) -> KvStorage:
     """What to keep keys and values as, given what either takes; `int8` is None where attention is dense.
 
     "auto" keeps them in full if that fits, or if integers would not take less; a session that is `kept` as integers
     goes on with them.
+    Raises HipError, exit code 2, where integers are asked for and the model can have none, for which `limits` says why.
     """
-    if int8 is None:
+    if limits is not None and kind == "int8":
+        hint = "say --kv-cache full, or use Llama, Qwen 2 or 3, Mistral or Gemma 3"
+        raise HipError(f"--kv-cache int8: this model cannot: {limits}", hint, ExitCode.USAGE)
+    if int8 is None or limits is not None:
         return "full"
     if kind != "auto":
         return kind

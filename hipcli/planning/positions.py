@@ -20,6 +20,7 @@ def place(
     tokens: int,
     shape: ModelShape,
     unasked: frozenset[str] = frozenset(),
+    limits: str | None = None,
 ) -> tuple[HipConfig, Yarn | None]:
     """The attention for a context of `tokens` tokens on a model of this shape, and what stretches its positions.
 
@@ -28,9 +29,15 @@ def place(
     however long the context is. The stretch is a power of two, so that contexts that are nearly as long share it.
     The rows of such a context see more recent keys than `hip.window`, and at stretched positions select more than
     `hip.top_k`, where these are `unasked` for (docs/positions.md says why).
-    Raises HipError, exit code 2, for positions that cannot be stretched, and when what a packed row sees exceeds the
-    trained window.
+    `limits` says why a model can have neither, if it cannot: its context ends with the trained window.
+    Raises HipError, exit code 2, for positions that cannot be stretched or packed, and when what a packed row sees
+    exceeds the trained window.
     """
+    if limits is not None:
+        if positions in ("yarn", "packed"):
+            hint = "say --positions auto, or use Llama, Qwen 2 or 3, Mistral or Gemma 3"
+            raise HipError(f"--positions {positions}: this model cannot: {limits}", hint, ExitCode.USAGE)
+        return hip, None
     if positions == "yarn":
         return _stretched(hip, _smallest_stretch(tokens, shape), unasked)
     fits = shape.window is None or tokens <= shape.window

@@ -9,7 +9,6 @@ from hipcli.errors import HipError
 from hipcli.prompt import chat
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer as Backend
     from transformers import PreTrainedTokenizerBase
 
 Messages = Sequence[Mapping[str, str]]
@@ -18,13 +17,15 @@ Messages = Sequence[Mapping[str, str]]
 class Tokenizer(Protocol):
     """Text to token ids and back.
 
-    chat_template is a Jinja template, or None; added_tokens are the ids of tokens that were added to the vocabulary,
-    and whether they are special; bos_id begins a text, where the tokenizer has such a token; eos_id ends one.
+    because: why transformers tokenises; None where `tokenizers` does it. chat_template is a Jinja template, or None;
+    added_tokens are the ids of tokens that were added to the vocabulary, and whether they are special; bos_id begins a
+    text, where the tokenizer has such a token; eos_id ends one.
     """
 
     name: str
+    because: str | None
     chat_template: str | None
-    added_tokens: Mapping[str, tuple[int, bool]]
+    added_tokens: dict[str, tuple[int, bool]]
     bos_id: int | None
     eos_id: int | None
 
@@ -48,17 +49,19 @@ class FastTokenizer:
         from tokenizers import Tokenizer as Backend
 
         self.name = name
+        self.because: str | None = None
         self._backend: Backend = Backend.from_file(str(folder / "tokenizer.json"))
         self._config = _object(folder / "tokenizer_config.json")
         added = self._backend.get_added_tokens_decoder()
-        self.added_tokens = {token.content: (number, bool(token.special)) for number, token in added.items()}
+        self.added_tokens: dict[str, tuple[int, bool]] = {
+            token.content: (number, bool(token.special)) for number, token in added.items()
+        }
         for declared in (self._config.get("added_tokens_decoder") or {}).values():
             if declared.get("content") not in self.added_tokens:
                 raise NotSelfContained(f"tokenizer_config.json adds {declared.get('content')!r}")
         self.chat_template = _template(folder, self._config)
-        self._special = {
-            key: _content(value) for key, value in self._config.items() if key.endswith("_token") and _content(value)
-        }
+        tokens = ((key, _content(value)) for key, value in self._config.items() if key.endswith("_token"))
+        self._special = {key: content for key, content in tokens if content is not None}
         self.bos_id, self.eos_id = (self._id(f"{key}_token") for key in ("bos", "eos"))
 
     def encode(self, text: str, *, control: bool) -> list[int]:
@@ -88,12 +91,13 @@ class FastTokenizer:
 class TransformersTokenizer:
     """A Tokenizer over one of transformers."""
 
-    def __init__(self, name: str, tokenizer: "PreTrainedTokenizerBase") -> None:
+    def __init__(self, name: str, tokenizer: "PreTrainedTokenizerBase", because: str) -> None:
         self.name = name
+        self.because: str | None = f"transformers ({because})"
         self._tokenizer = tokenizer
         template = tokenizer.chat_template
         self.chat_template = template if template is None or isinstance(template, str) else str(template["default"])
-        self.added_tokens = {
+        self.added_tokens: dict[str, tuple[int, bool]] = {
             token.content: (number, bool(token.special)) for number, token in tokenizer.added_tokens_decoder.items()
         }
         self.bos_id: int | None = tokenizer.bos_token_id
@@ -114,23 +118,26 @@ class TransformersTokenizer:
         return self.bos_id is not None and self._tokenizer.encode("a")[:1] == [self.bos_id]
 
 
-class NotSelfContained(Exception):  # noqa: N818
+class NotSelfContained(Exception):
     """tokenizer.json does not say all there is to say."""
 
 
 def load_tokenizer(name: str, folder: Path) -> Tokenizer:
     """The tokenizer in a model's folder. Raises HipError when there is none that can be read."""
     try:
+        because = "there is no tokenizer.json"
         if (folder / "tokenizer.json").is_file():
             try:
                 return FastTokenizer(name, folder)
-            except NotSelfContained:
-                pass  # transformers knows what to add
-        return TransformersTokenizer(name, _load_with_transformers(folder))
+            except NotSelfContained as reason:
+                because = str(reason)
+        return TransformersTokenizer(name, _load_with_transformers(folder), because)
     # A damaged tokenizer.json raises a bare Exception from Rust, a missing one OSError, ValueError or ImportError.
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise HipError(f"{name}: its tokenizer cannot be loaded: {lines[0][:300]}", "download the model again") from error
+        raise HipError(
+            f"{name}: its tokenizer cannot be loaded: {lines[0][:300]}", "download the model again"
+        ) from error
 
 
 def _load_with_transformers(folder: Path) -> "PreTrainedTokenizerBase":
