@@ -18,7 +18,7 @@ from hipcli.models.weights import Weights
 
 @dataclass(frozen=True)
 class Reference:
-    """What a model makes of T tokens: logits float32 [T, vocabulary], and by layer rotated keys and values [H, T, D]."""
+    """What a model makes of T tokens: logits float32 [T, vocabulary]; by layer, rotated keys and values [H, T, D]."""
 
     logits: Tensor
     keys: list[Tensor]

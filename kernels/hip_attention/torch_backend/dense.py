@@ -5,7 +5,6 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
 
 ROWS = 512
 TILE = 2048
@@ -28,6 +27,9 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> 
     if length_q == length_k:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
     if query.is_cuda:
+        # Here, because it takes most of a second to import.
+        from torch.nn.attention.bias import causal_lower_right
+
         causal = causal_lower_right(length_q, length_k)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=causal, scale=scale, enable_gqa=True)
     return _masked(query, key, value, scale)
