@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from hip_attention.config import HipConfig
-from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings
@@ -17,22 +17,25 @@ from hipcli.engine import runtime
 from hipcli.engine.events import Done, Event, PrefillProgress, Token
 from hipcli.models.resolve import ModelShape
 from hipcli.planning import budget
+from hipcli.planning.plan import Execution, Plan, rows_of
+from hipcli.prompt.tokenizer import Messages
 
 
 class WordTokenizer:
     """One id a word or a piece of white space; has what `prompt.tokens` asks of a tokenizer without a chat template."""
 
-    chat_template = None
-    bos_token_id = None
-    name_or_path = "fake"
-    added_tokens_decoder: dict[int, Any]
+    name = "fake"
+    because: str | None = None
+    chat_template: str | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
 
     def __init__(self) -> None:
-        self.added_tokens_decoder = {}
+        self.added_tokens: dict[str, tuple[int, bool]] = {}
         self.words: list[str] = []
         self._ids: dict[str, int] = {}
 
-    def encode(self, text: str, **_: Any) -> list[int]:
+    def encode(self, text: str, *, control: bool) -> list[int]:
         ids = []
         for word in re.findall(r"\s+|\S+", text):
             if word not in self._ids:
@@ -43,6 +46,12 @@ class WordTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.words[number] for number in ids)
+
+    def render(self, messages: Messages) -> str:
+        raise AssertionError("there is no chat template")
+
+    def wants_bos(self) -> bool:
+        return False
 
 
 @dataclass
@@ -68,27 +77,27 @@ class FakeRuntime:
     loads: int = 0
     reads: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
-    capacities: list[int] = field(default_factory=list)
-    attentions: list[HipConfig] = field(default_factory=list)
-    stretches: list[Yarn | None] = field(default_factory=list)
-    kept_as: list[KvStorage] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    limits: str | None = None
+    fault: str | None = None
     answering: int = 0
 
     def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
         return budget.memory(self.shape, tokens, hip, 2, self.available, kv_cache)
 
-    def load(self) -> None:
+    def load(self, plans: Sequence[Plan]) -> None:
         self.loads += 1
 
-    def basis(self, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> Basis:
-        return Basis(self.name, self.revision, "int32", asdict(hip), yarn.factor if yarn else 1, kv_cache)
+    def basis(self, plan: Plan) -> Basis:
+        return Basis(self.name, self.revision, "int32", asdict(plan.hip), plan.yarn_factor, plan.kv_cache)
 
-    def reader(self, capacity: int, hip: HipConfig, yarn: Yarn | None, kv_cache: KvStorage) -> "FakeReader":
-        self.capacities.append(capacity)
-        self.attentions.append(hip)
-        self.stretches.append(yarn)
-        self.kept_as.append(kv_cache)
+    def reader(self, plan: Plan) -> "FakeReader":
+        self.plans.append(plan)
         return FakeReader(self)
+
+    def execution(self, plan: Plan, reader: Any) -> Execution:
+        rows, because = rows_of(plan, torch.device("cpu"))
+        return Execution("decoder", "it is a fake", None, None, "torch", rows, because, reader.eager_because, 0.125)
 
     def peak_bytes(self) -> int:
         return 3 * 2**30
@@ -96,6 +105,8 @@ class FakeRuntime:
 
 class FakeReader:
     """What it keeps of a token is the token itself."""
+
+    eager_because: str | None = "it is a fake"
 
     def __init__(self, fake: FakeRuntime) -> None:
         self.fake = fake
@@ -105,14 +116,12 @@ class FakeReader:
     def length(self) -> int:
         return len(self.kept)
 
-    def state(self, start: int, stop: int) -> Any:
-        import torch
-
+    def export(self, start: int, stop: int) -> Any:
         kept = torch.tensor(self.kept[start:stop], dtype=torch.int32)[None, None, :, None]
         return [{"key": kept, "value": -kept}]
 
-    def restore(self, state: Any) -> None:
-        (layer,) = state
+    def restore(self, tokens: Any) -> None:
+        (layer,) = tokens
         assert layer["key"].equal(-layer["value"])
         self.kept += layer["key"].flatten().tolist()
 
@@ -136,7 +145,7 @@ class FakeReader:
         for piece in pieces:
             time.sleep(fake.delay)
             yield Token(piece)
-        yield Done(fake.finish_reason, len(ids), len(pieces), 0.5, 0.25)  # type: ignore[arg-type]
+        yield Done(fake.finish_reason, len(ids), len(pieces), 0.5, 0.25, fake.fault)  # type: ignore[arg-type]
         fake.answering -= 1
 
 
