@@ -10,7 +10,7 @@ def eval(options: EvalOptions) -> int:
     interval; with --results a run that was stopped goes on where it was.
     """
     from hipcli.evaluation.session import run
-    from hipcli.output import render
+    from hipcli.output import messages as render
 
     render.set_quiet(options.quiet)
     return run(options)
