@@ -17,7 +17,7 @@ from hip_attention.yarn import Yarn
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings
-from hipcli.disk.sessions import Basis
+from hipcli.disk.session_header import Basis
 from hipcli.engine.events import Event, PrefillProgress
 from hipcli.errors import ExitCode, HipError
 from hipcli.models.resolve import ModelShape, ModelSource, resolve, shape, weight_files
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from hipcli.disk.sessions import State
+    from hipcli.disk.sessions import Snapshot as State
 
 
 class Reader(Protocol):
