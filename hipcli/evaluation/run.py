@@ -1,4 +1,4 @@
-"""One run of `hip eval`: files, units, results, report."""
+"""One run of `hip eval`: divide the task into units of work, do those that have no result yet, report all results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,7 +25,10 @@ DEFAULT_N = {"perplexity": 4, "needle": 20, "agreement": 2}
 
 
 def run(options: EvalOptions) -> int:
-    """Do the units that are missing, then report all there are. Raises HipError."""
+    """Evaluate as `options` say and write the report. Results that an earlier run stored are not computed again.
+
+    Returns an exit code. Raises HipError.
+    """
     wait_without_spinning()
     specs = _specs(options.attention)
     shard = _shard(options.shard)
@@ -95,7 +98,7 @@ def _specs(texts: Sequence[str]) -> list[Spec]:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    """Shard "2/4" as (1, 4)."""
+    """Parse the shard "2/4", the second of four, as (1, 4)."""
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
         raise _usage(f"--shard {text}: not a shard", "say 1/4 for the first of four")
