@@ -58,7 +58,7 @@ def _run() -> int:
 
 
 def _report(error: HipError) -> int:
-    from hipcli.output.render import report
+    from hipcli.output.messages import report
 
     _trace(error)
     report(error)
@@ -66,7 +66,7 @@ def _report(error: HipError) -> int:
 
 
 def _report_usage(error: Exception) -> int:
-    from hipcli.output.render import report
+    from hipcli.output.messages import report
 
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
@@ -77,7 +77,7 @@ def _report_usage(error: Exception) -> int:
 
 
 def _report_bug(error: Exception) -> int:
-    from hipcli.output.render import report_internal
+    from hipcli.output.messages import report_internal
 
     _trace(error)
     report_internal(error)

@@ -18,7 +18,9 @@ from hipcli.engine.events import Done, Event, Token
 from hipcli.engine.resume import read
 from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import ExitCode, HipError
-from hipcli.output import render
+from hipcli.output import messages
+from hipcli.output.answers import AnswerWriter, Output, write_json
+from hipcli.output.dry_run import write_budgets
 from hipcli.output.progress import Update, progress
 from hipcli.output.result import Answer, Result
 from hipcli.planning import kv_cache
@@ -59,19 +61,19 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     Failures of single documents are reported and decide the exit code returned; whatever stops the whole run is
     raised as HipError.
     """
-    render.set_quiet(settings.quiet)
+    messages.set_quiet(settings.quiet)
     _prepare_libraries(settings)
     prompt = templates.load(settings.prompt, settings.parameters, settings.length)
-    with render.Output(settings.output) as output:
+    with Output(settings.output) as output:
         start = time.monotonic()
         documents, failed = _read_documents(paths, settings)
         if not documents:
             return ExitCode.FAILED
         read_s = time.monotonic() - start
-        model = runtime.open_runtime(settings, render.say)
+        model = runtime.open_runtime(settings, messages.say)
         readings = _plan(task, documents, prompt, model, settings)
         if settings.dry_run:
-            render.write_budgets(output, task.command, model.name, [r.budget for r in readings], settings.as_json)
+            write_budgets(output, task.command, model.name, [r.budget for r in readings], settings.as_json)
             return _exit_code(failed, too_long=not all(reading.budget.fits for reading in readings))
         fitting = [reading for reading in readings if _fits(reading, model.name, task.can_split)]
         _announce(fitting, model.name, settings)
@@ -95,12 +97,12 @@ def _read_documents(paths: list[str] | None, settings: Settings) -> tuple[list[D
     with progress("Reading", not settings.quiet):
         for item in read_documents(found, settings.reading, stdin):
             if isinstance(item, HipError):
-                render.report(item)
+                messages.report(item)
                 failed = True
                 continue
             documents.append(item)
             for warning in item.warnings:
-                render.warn(f"{item.path}: {warning}")
+                messages.warn(f"{item.path}: {warning}")
     return documents, failed
 
 
@@ -156,7 +158,7 @@ def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
 def _fits(reading: Reading, model: str, can_split: bool) -> bool:
     error = reading.budget.refusal(model, can_split)
     if error is not None:
-        render.report(error)
+        messages.report(error)
     return error is None
 
 
@@ -168,15 +170,15 @@ def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> No
     for placed, budget in longest.items():
         if settings.positions == "auto" and budget.positions != "exact":
             beyond = f"{budget.total_tokens:,} tokens, beyond the {budget.window:,} that {model} was trained for"
-            render.say(f"hip: {beyond}: positions are {placed}")
+            messages.say(f"hip: {beyond}: positions are {placed}")
     coded = [reading.budget for reading in readings if reading.budget.kv_cache == "int8"]
     if settings.kv_cache == "auto" and coded:
         most = max(budget.memory.needed for budget in coded)
         full = max(budget.otherwise.needed for budget in coded if budget.otherwise)
-        render.say(f"hip: keys and values are kept as int8: {most / GIB:.1f} GiB in all instead of {full / GIB:.1f}")
+        messages.say(f"hip: keys and values are kept as int8: {most / GIB:.1f} GiB in all instead of {full / GIB:.1f}")
 
 
-def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output: render.Output, result: Result) -> None:
+def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output: Output, result: Result) -> None:
     settings = result.settings
     session = None
     if settings.session is not None:
@@ -197,12 +199,12 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
         raise
     result.peak_bytes = model.peak_bytes()
     if settings.as_json:
-        render.write_json(output, result.as_json())
+        write_json(output, result.as_json())
     if settings.verbose and result.plan and result.execution:
         for line in result.execution.lines(result.plan):
-            render.say(line)
+            messages.say(line)
     if settings.verbose or sys.stderr.isatty():
-        render.say(result.statistics())
+        messages.say(result.statistics())
 
 
 def _answer_one(
@@ -210,7 +212,7 @@ def _answer_one(
     reading: Reading,
     model: runtime.Runtime,
     session: sessions.Session | None,
-    output: render.Output,
+    output: Output,
     result: Result,
 ) -> None:
     """Read one context, as far as no `session` keeps it, and answer every question about it, text as it comes."""
@@ -218,7 +220,7 @@ def _answer_one(
     reader = model.reader(plan)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
-        result.cached_tokens += read(reader, reading.prefix, session, update, render.warn)
+        result.cached_tokens += read(reader, reading.prefix, session, update, messages.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(reading.prefix)
     streamed = None if settings.as_json else output
@@ -226,16 +228,16 @@ def _answer_one(
     waiting = not settings.quiet and (settings.as_json or settings.output is not None)
     for question, suffix in zip(task.questions, reading.suffixes, strict=True):
         title = reading.budget.documents[0].path if task.each else question
-        writer = render.AnswerWriter(streamed, title if result.titled else None)
+        writer = AnswerWriter(streamed, title if result.titled else None)
         with progress("Answering", waiting) as update:
             done = _follow(reader.answer(suffix, settings.max_tokens), writer, update)
         if done.finish_reason == "length":
-            render.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
+            messages.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
         elif done.finish_reason == "repetition":
-            render.warn("the answer was stopped because it repeats itself; a bigger --model should not")
+            messages.warn("the answer was stopped because it repeats itself; a bigger --model should not")
         if done.fault is not None:
             where = title or reading.budget.documents[0].path
-            render.report(HipError(f"{where}: {done.fault}", "try another --model; `hip doctor` checks this one"))
+            messages.report(HipError(f"{where}: {done.fault}", "try another --model; `hip doctor` checks this one"))
         result.answers.append(
             Answer(question, reading.document, writer.text, done.finish_reason, done.completion_tokens, done.fault)
         )
@@ -246,7 +248,7 @@ def _answer_one(
         result.plan, result.execution = plan, model.execution(plan, reader)
 
 
-def _follow(events: Iterator[Event], writer: render.AnswerWriter, update: Update) -> Done:
+def _follow(events: Iterator[Event], writer: AnswerWriter, update: Update) -> Done:
     """Write an answer's text as it comes."""
     done = None
     pieces = 0

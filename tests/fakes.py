@@ -12,7 +12,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings
-from hipcli.disk.sessions import Basis
+from hipcli.disk.session_header import Basis
 from hipcli.engine import runtime
 from hipcli.engine.events import Done, Event, PrefillProgress, Token
 from hipcli.models.resolve import ModelShape

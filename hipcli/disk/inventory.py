@@ -1,6 +1,6 @@
-"""What takes space in hip's cache (sessions, converted models, what killed runs left), and removing it.
+"""The entries of hip's cache: sessions, converted models and files that killed runs left. Listing and removing them.
 
-Nothing but what hip itself makes is ever listed, and so nothing else is ever removed, whatever folder is the cache.
+Only files and folders that hip itself made are listed, so nothing else is removed, whatever folder is the cache.
 """
 
 import re
@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hipcli.disk import converted, files, sessions
+from hipcli.disk.session_header import HEADER_FILE, read_header
 from hipcli.errors import ExitCode, HipError
 
 Kind = Literal["session", "model", "left over"]
 
 _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}-v\d+")
 _SESSION_FILE = re.compile(
-    rf"{re.escape(sessions.HEADER)}|{re.escape(sessions.TOKENS)}|\d+-\d+\.safetensors|{re.escape(files.PARTIAL)}.*"
+    rf"{re.escape(HEADER_FILE)}|{re.escape(sessions.TOKENS_FILE)}|\d+-\d+\.safetensors|{re.escape(files.PARTIAL)}.*"
 )
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something in the cache. `used` is when it was last wanted, in seconds since 1970; `note` says more."""
+    """A file or folder in the cache. `used` is when it was last used, in seconds since 1970; `note` describes it."""
 
     name: str
     kind: Kind
@@ -44,13 +45,13 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Everything in the cache, what was used last first. Left-overs of runs that still go on are not listed."""
+    """Everything in the cache, last used first. Unfinished files of a process that still runs are left out."""
     found = [*_sessions(), *_models(), *_partial()]
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
 def named(names: Sequence[str]) -> list[Entry]:
-    """The entries with these names. Raises HipError, exit code 2, for a name that nothing has."""
+    """The entries with these names. Raises HipError, exit code 2, for a name that no entry has."""
     present = entries()
     for name in names:
         if not any(entry.name == name for entry in present):
@@ -59,7 +60,7 @@ def named(names: Sequence[str]) -> list[Entry]:
 
 
 def surplus(present: Sequence[Entry], max_bytes: int) -> list[Entry]:
-    """Sessions and models to give up so that the rest takes at most `max_bytes`: those not used for longest."""
+    """Sessions and models to remove, least recently used first, so that the rest takes at most `max_bytes`."""
     kept = sorted((entry for entry in present if entry.kind != "left over"), key=lambda entry: entry.used)
     size = sum(entry.bytes for entry in kept)
     chosen = []
@@ -70,7 +71,7 @@ def surplus(present: Sequence[Entry], max_bytes: int) -> list[Entry]:
 
 
 def remove(entry: Entry) -> None:
-    """Remove an entry, whole. Raises HipError when a run is using it or the cache cannot be written."""
+    """Remove an entry. Raises HipError when a run is using it or the cache cannot be written."""
     with files.cache_errors():
         lock = files.Lock.take(entry.path if entry.path.is_dir() else entry.path.parent)
         if lock is None:
@@ -81,15 +82,15 @@ def remove(entry: Entry) -> None:
 
 def _sessions() -> Iterator[Entry]:
     for folder in _folders(sessions.sessions_dir()):
-        # Who keeps other things in a folder of this name wants to keep them.
+        # A folder that holds any other file was not made by hip.
         if sessions.is_name(folder.name) and all(_SESSION_FILE.fullmatch(file.name) for file in folder.iterdir()):
             yield from _session(folder)
 
 
 def _session(folder: Path) -> Iterator[Entry]:
-    """A session, and what killed runs left in it."""
+    """The entry of a session, and one for each file that a killed run left in it."""
     try:
-        header = sessions.read_header(folder)
+        header = read_header(folder)
     except (HipError, ValueError) as error:
         note = error.message if isinstance(error, HipError) else "damaged"
         yield _entry(folder, "session", note)
@@ -115,7 +116,7 @@ def _models() -> Iterator[Entry]:
 
 
 def _partial() -> Iterator[Entry]:
-    """What was being made or removed when its process was killed."""
+    """Folders that a killed process was making or removing."""
     for parent in (sessions.sessions_dir(), converted.models_dir()):
         for folder in _folders(parent):
             if folder.name.startswith(files.PARTIAL) and _abandoned(folder):
@@ -132,7 +133,7 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _abandoned(folder: Path) -> bool:
-    """Whether no run has it."""
+    """Whether no running process has locked it."""
     lock = files.Lock.take(folder)
     if lock is not None:
         lock.release()

@@ -17,7 +17,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings
-from hipcli.disk.sessions import Basis
+from hipcli.disk.session_header import Basis
 from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.engine.events import Event, PrefillProgress
 from hipcli.errors import ExitCode, HipError
@@ -30,7 +30,7 @@ from hipcli.prompt.tokenizer import Tokenizer, load_tokenizer
 if TYPE_CHECKING:
     import torch
 
-    from hipcli.disk.sessions import State
+    from hipcli.disk.sessions import Snapshot
     from hipcli.models.language_model import LoadedModel
 
 
@@ -45,10 +45,10 @@ class Reader(Protocol):
     def eager_because(self) -> str | None:
         """Why tokens were decoded without CUDA graphs; None where graphs were used."""
 
-    def export(self, start: int, stop: int) -> "State":
+    def export(self, start: int, stop: int) -> "Snapshot":
         """What has to be kept of those tokens [start, stop) so that they need not be read again."""
 
-    def restore(self, tokens: "State") -> None:
+    def restore(self, tokens: "Snapshot") -> None:
         """Take over what `export` gave for the next tokens, before anything is read."""
 
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:

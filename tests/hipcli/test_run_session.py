@@ -16,6 +16,7 @@ import pytest
 from fakes import FakeRuntime
 
 from hipcli.disk import converted, files, paths, sessions
+from hipcli.disk.session_header import Header
 
 Run = Callable[..., Any]
 
@@ -238,6 +239,6 @@ def test_interrupted_reading_ends_at_once_and_leaves_a_sound_session(tmp_path: P
         out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     assert time.monotonic() - begin < 10, "it takes a second where nothing else runs"
-    kept = sessions.Header.loads(header.read_bytes())
+    kept = Header.loads(header.read_bytes())
     assert kept.saved % 2048 == 0
     assert not kept.complete

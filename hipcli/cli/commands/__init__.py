@@ -1,1 +1,1 @@
-"""One file a verb: each turns options into calls and prints nothing but through `hipcli.output.render`."""
+"""One module for each command of `hip`: it turns command-line options into function calls."""

@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="List what hip keeps on the disk, o
 def list_entries(as_json: AsJson = False) -> None:
     """List sessions and converted models with their sizes, those used last first, and what killed runs left."""
     from hipcli.disk.inventory import entries
-    from hipcli.output.render import Output, write_json
+    from hipcli.output.answers import Output, write_json
 
     found = entries()
     total = sum(entry.bytes for entry in found)
@@ -66,7 +66,7 @@ def prune(
 def _remove(chosen: Sequence["Entry"], verb: str) -> None:
     """Remove what can be. What cannot is reported, and decides the exit status."""
     from hipcli.disk.inventory import remove
-    from hipcli.output.render import report
+    from hipcli.output.messages import report
 
     done = []
     for entry in chosen:
@@ -81,7 +81,8 @@ def _remove(chosen: Sequence["Entry"], verb: str) -> None:
 
 
 def _tell(entries: Sequence["Entry"], verb: str) -> None:
-    from hipcli.output.render import Output, one_line
+    from hipcli.output.answers import Output
+    from hipcli.output.messages import one_line
 
     lines = [f"{verb} {entry.kind} {one_line(entry.name)} ({in_words(entry.bytes)})\n" for entry in entries]
     freed = in_words(sum(entry.bytes for entry in entries))
@@ -92,7 +93,7 @@ def _tell(entries: Sequence["Entry"], verb: str) -> None:
 def _table(entries: Sequence["Entry"]) -> str:
     from datetime import datetime
 
-    from hipcli.output.render import one_line
+    from hipcli.output.messages import one_line
 
     rows = [("NAME", "KIND", "SIZE", "LAST USED", "")]
     for entry in entries:

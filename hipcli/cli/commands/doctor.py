@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def doctor(model: o.ModelName = DEFAULT_MODEL, as_json: o.AsJson = False) -> None:
     """Check libraries, device, memory, model and folders. Exit status 1 if something is broken."""
     from hipcli.doctor import checks
-    from hipcli.output.render import Output, write_json
+    from hipcli.output.answers import Output, write_json
 
     found = list(checks(model))
     broken = any(check.status == "FAIL" for check in found)
@@ -31,7 +31,7 @@ def doctor(model: o.ModelName = DEFAULT_MODEL, as_json: o.AsJson = False) -> Non
 
 
 def _page(found: Sequence["Check"]) -> str:
-    from hipcli.output.render import one_line
+    from hipcli.output.messages import one_line
 
     lines = []
     for check in found:

@@ -9,8 +9,8 @@ def eval(options: EvalOptions) -> int:
     """Measure what a model loses under sparse attention, on your own files. Every number comes with a 95 % confidence
     interval; with --results a run that was stopped goes on where it was.
     """
-    from hipcli.evaluation.session import run
-    from hipcli.output import render
+    from hipcli.evaluation.run import run
+    from hipcli.output import messages
 
-    render.set_quiet(options.quiet)
+    messages.set_quiet(options.quiet)
     return run(options)

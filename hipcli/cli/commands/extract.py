@@ -17,7 +17,8 @@ def extract(options: InputOptions, as_json: Json = False) -> None:
     from hipcli.cli.settings import read_options
     from hipcli.documents.inputs import default_paths, read_documents, standard_input
     from hipcli.errors import ExitCode, HipError
-    from hipcli.output.render import Output, report, warn, write_json
+    from hipcli.output.answers import Output, write_json
+    from hipcli.output.messages import report, warn
 
     reading = read_options(options)
     stdin = standard_input()
@@ -42,7 +43,7 @@ def extract(options: InputOptions, as_json: Json = False) -> None:
 
 
 def _as_text(documents: list[Document]) -> str:
-    from hipcli.output.render import one_line
+    from hipcli.output.messages import one_line
     from hipcli.prompt.templates import marked_text
 
     parts = []

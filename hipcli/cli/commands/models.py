@@ -19,7 +19,7 @@ _EMBEDDED_NOTE = "small, shows that it works; use a bigger one for answers to re
 def list_models(as_json: AsJson = False) -> None:
     """List the models that hip can use without fetching anything, and the default."""
     from hipcli.models.installed import installed
-    from hipcli.output.render import Output, write_json
+    from hipcli.output.answers import Output, write_json
 
     models = list(installed())
     with Output() as output:
@@ -40,7 +40,8 @@ def pull_model(
 ) -> None:
     """Fetch a model, or convert a GGUF file, so that later runs need no network. Prints its folder."""
     from hipcli.models.resolve import resolve
-    from hipcli.output.render import Output, say
+    from hipcli.output.answers import Output
+    from hipcli.output.messages import say
 
     source = resolve(name, say, refresh=True)
     with Output() as output:
@@ -48,7 +49,7 @@ def pull_model(
 
 
 def _table(models: Sequence["Installed"]) -> str:
-    from hipcli.output.render import one_line
+    from hipcli.output.messages import one_line
 
     rows = [("NAME", "WINDOW", "SIZE", "")]
     for model in models:

@@ -7,7 +7,8 @@ import pytest
 from hip_attention import HipConfig
 from small_engine import DOCUMENT, QUESTION, SPARSE, Bytes, random_llama
 
-from hipcli.disk.sessions import Basis, Session, open_session
+from hipcli.disk.session_header import Basis
+from hipcli.disk.sessions import Session, open_session
 from hipcli.engine.engine import Engine
 from hipcli.engine.events import Token
 from hipcli.engine.resume import read

@@ -1,48 +1,14 @@
-"""What is written, where, and what never is."""
+"""Answers on standard output and in files."""
 
 import io
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from hipcli.errors import HipError
-from hipcli.output import render
-from hipcli.output.render import AnswerWriter, Output
-
-
-@pytest.fixture(autouse=True)
-def loud() -> None:
-    render.set_quiet(False)
-
-
-def test_error_is_one_line_and_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    render.report(HipError("a\nb.txt: bad\x1b[2J", "try\nagain"))
-    assert capsys.readouterr().err == "hip: error: a b.txt: bad[2J\nhint: try again\n"
-
-
-def test_quiet_leaves_errors_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    render.warn("w")
-    render.say("s")
-    render.set_quiet(True)
-    render.warn("w")
-    render.say("s")
-    render.report(HipError("e"))
-    captured = capsys.readouterr()
-    assert captured.err == "hip: warning: w\ns\nhip: error: e\n"
-    assert captured.out == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "safe"),
-    [
-        ("plain\n\ttext é 漢", "plain\n\ttext é 漢"),
-        ("\x1b]0;title\x07", "]0;title"),
-        ("a\x9b31mb\x7f\x00\r\x08", "a31mb"),
-    ],
-)
-def test_printable(text: str, safe: str) -> None:
-    assert render.printable(text) == safe
+from hipcli.output.answers import AnswerWriter, Output, write_json
 
 
 class Terminal(io.StringIO):
@@ -50,7 +16,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_only_a_terminal_is_protected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_characters_are_removed_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream, expected in ((Terminal(), "a[1mb"), (io.StringIO(), "a\x1b[1mb")):
         monkeypatch.setattr(sys, "stdout", stream)
         with Output() as output:
@@ -85,7 +51,7 @@ def test_a_broken_pipe_is_not_written_to_again(monkeypatch: pytest.MonkeyPatch) 
     assert stream.calls == 2
 
 
-def test_answers_are_set_apart_by_their_titles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_answer_is_written_below_its_title(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     with Output() as output:
@@ -105,7 +71,7 @@ def test_text_is_kept_without_an_output() -> None:
     assert writer.text == "one two"
 
 
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     with pytest.raises(KeyboardInterrupt), Output(path) as output:
         output.write("half")
@@ -133,15 +99,13 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_json_is_valid_for_any_file_name_and_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    import json
-
     for encoding in ("utf-8", "latin-1", "ascii"):
         raw = io.BytesIO()
         stream = io.TextIOWrapper(raw, encoding=encoding)
         monkeypatch.setattr(sys, "stdout", stream)
         value = {"path": "caf\udce9 \x1b", "text": "漢 é"}
         with Output() as output:
-            render.write_json(output, value)
+            write_json(output, value)
         assert json.loads(raw.getvalue().decode(encoding)) == value
         assert raw.getvalue().endswith(b"}\n")
         assert ("漢".encode() in raw.getvalue()) == (encoding == "utf-8")

@@ -1,4 +1,4 @@
-"""One run of `hip eval`: files, units, results, report."""
+"""One run of `hip eval`: divide the task into units of work, do those that have no result yet, report all results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +12,8 @@ from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.specs import Spec, parse, tokens
 from hipcli.models.resolve import resolve
-from hipcli.output import render
+from hipcli.output import messages
+from hipcli.output.answers import Output, write_json
 
 if TYPE_CHECKING:
     from hipcli.evaluation.questions import Skipped
@@ -24,7 +25,10 @@ DEFAULT_N = {"perplexity": 4, "needle": 20, "agreement": 2}
 
 
 def run(options: EvalOptions) -> int:
-    """Do the units that are missing, then report all there are. Raises HipError."""
+    """Evaluate as `options` say and write the report. Results that an earlier run stored are not computed again.
+
+    Returns an exit code. Raises HipError.
+    """
     wait_without_spinning()
     specs = _specs(options.attention)
     shard = _shard(options.shard)
@@ -36,11 +40,11 @@ def run(options: EvalOptions) -> int:
     from hipcli.evaluation.subject import Subject
 
     model = options.model
-    subject = Subject(resolve(model.name, render.say), model.device, model.dtype)
+    subject = Subject(resolve(model.name, messages.say), model.device, model.dtype)
     units, skipped = _units(options, subject)
     _announce(units, specs, skipped, subject)
     store = Store(options.results)
-    with render.Output(options.output) as output:
+    with Output(options.output) as output:
         work.run(units, specs, subject, store, shard, _progress)
         store.reload()
         records = work.records(units, specs, subject, store)
@@ -94,7 +98,7 @@ def _specs(texts: Sequence[str]) -> list[Spec]:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    """Shard "2/4" as (1, 4)."""
+    """Parse the shard "2/4", the second of four, as (1, 4)."""
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
         raise _usage(f"--shard {text}: not a shard", "say 1/4 for the first of four")
@@ -103,19 +107,20 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _announce(units: Sequence["Unit"], specs: Sequence[Spec], skipped: Sequence["Skipped"], subject: "Subject") -> None:
     for each in skipped:
-        render.warn(f"{each.document}: {each.tokens:,} tokens do not fit: {each.questions} questions skipped")
+        messages.warn(f"{each.document}: {each.tokens:,} tokens do not fit: {each.questions} questions skipped")
     longest = max((unit.context for unit in units), default=0)
     for spec in specs:
-        if spec.config.backend != "dense" and longest <= spec.config.min_context:
-            render.warn(f"{spec.text}: no text is longer than its min_context, {spec.config.min_context}: all is dense")
+        shortest = spec.config.min_context
+        if spec.config.backend != "dense" and longest <= shortest:
+            messages.warn(f"{spec.text}: no text is longer than its min_context, {shortest}: all is dense")
         stretched = spec.yarn is not None or spec.config.packed_from is not None
         if subject.window and longest > subject.window and not stretched:
-            render.warn(f"{spec.text}: {longest:,} tokens are more than the {subject.window:,} of {subject.name}")
+            messages.warn(f"{spec.text}: {longest:,} tokens are more than the {subject.window:,} of {subject.name}")
 
 
 def _progress(done: int, total: int, unit: "Unit", spec: Spec, seconds: float) -> None:
     place = f"{unit.task} {unit.group} {unit.context:,} #{unit.number}"
-    render.say(f"[{done}/{total}] {place} {spec.text}: {seconds:.1f} s")
+    messages.say(f"[{done}/{total}] {place} {spec.text}: {seconds:.1f} s")
 
 
 def _report(
@@ -124,7 +129,7 @@ def _report(
     records: dict[str, list["Record"]],
     skipped: Sequence["Skipped"],
     subject: "Subject",
-    output: render.Output,
+    output: Output,
 ) -> None:
     from hipcli.evaluation import report
 
@@ -150,7 +155,7 @@ def _report(
             "heat": maps,
             "skipped": [asdict(each) for each in skipped],
         }
-        render.write_json(output, result)
+        write_json(output, result)
         return
     output.write(report.table(rows))
     for name, cells in maps.items():
