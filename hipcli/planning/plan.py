@@ -11,6 +11,10 @@ from hipcli.cli.options import AttentionKind, KvStorage, PlacedKind
 if TYPE_CHECKING:
     import torch
 
+_BOTH = ("selector", "top_k", "sink", "window", "block_k", "dense_layers")
+_PREFILL = (*_BOTH, "block_q", "query_stride", "min_context")
+_DECODE = (*_BOTH, "refresh_interval")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -97,18 +101,21 @@ class Execution:
         """The object `attention` of JSON output: with the values that ran."""
         hip, decode = plan.prefill, plan.decode
         sparse = self.rows == "sparse"
-        prefill_keys = ("selector", "top_k", "sink", "window", "block_q", "block_k", "dense_layers", "min_context")
-        decode_keys = ("selector", "top_k", "sink", "window", "block_k", "dense_layers", "refresh_interval")
         return {
             "kind": plan.kind,
             "positions": plan.positions,
             "yarn_factor": plan.yarn_factor,
             "packed_from": hip.packed_from,
             "kv_cache": plan.kv_cache,
-            "prefill": {key: value for key, value in asdict(hip).items() if key in prefill_keys} if sparse else None,
-            "decode": {key: value for key, value in asdict(decode).items() if key in decode_keys} if sparse else None,
+            "prefill": _chosen(hip, *_PREFILL) if sparse else None,
+            "decode": _chosen(decode, *_DECODE) if sparse else None,
             **asdict(self),
         }
+
+
+def _chosen(config: HipConfig, *names: str) -> dict[str, Any]:
+    """Some fields of the settings."""
+    return {name: getattr(config, name) for name in names}
 
 
 def rows_of(plan: Plan, device: "torch.device") -> tuple[Literal["dense", "sparse"], str | None]:
