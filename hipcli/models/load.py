@@ -17,7 +17,7 @@ from hipcli.models.families import text_config
 from hipcli.models.language_model import LoadedModel
 from hipcli.models.plain import Reference, plain_forward
 from hipcli.models.resolve import ModelSource, read_config
-from hipcli.models.weights import Weights
+from hipcli.models.weights import open_weights
 
 
 @torch.inference_mode()
@@ -50,13 +50,13 @@ def _load_decoder(
     device: torch.device,
     dtype: torch.dtype,
 ) -> LoadedModel:
-    with Weights(source, device, dtype) as weights:
+    with open_weights(source, device, dtype) as weights:
         decoder = Decoder(ours, weights)
         weights.require_all_used(tied=ours.tied)
 
     @torch.inference_mode()
     def reference(ids: Tensor, yarn: Yarn | None) -> Reference:
-        with Weights(source, device, dtype) as again:
+        with open_weights(source, device, dtype) as again:
             return plain_forward(ours, again, ids, yarn)
 
     stops = _ids(text_config(config).get("eos_token_id")) | _generation_stops(source.path)

@@ -1,9 +1,8 @@
-"""Weights in safetensors, handed out by name: each in the shape that is expected, none left over."""
+"""A model's weights, handed out by name: each in the shape that is expected, none left over."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,55 +24,35 @@ _COMPUTED = ("rotary_emb.inv_freq",)  # old files hold what follows from the con
 
 
 class Weights:
-    """The tensors of a model on disk, in one floating dtype and on one device. A context manager.
+    """The tensors of a model, each by name from a function that reads it, in one floating dtype and on one device.
 
-    `packed` says whether `linear` packs weights; `unpacked_because` why not. Every method raises HipError for a file
-    that cannot be read.
+    `unpacked_because` says why `linear` does not pack weights, None where it does.
     """
 
-    def __init__(self, source: ModelSource, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: str,
+        tensors: Mapping[str, Callable[[], Tensor]],
+        device: torch.device,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
         self.device, self.dtype = device, dtype
         self.unpacked_because = why_not_packed(device, dtype)
-        self._source = source
-        self._open = ExitStack()
-        self._files: dict[str, tuple[Any, str]] = {}  # where a tensor is, and its name there
+        self._model = model
+        self._tensors = tensors
         self._used: set[str] = set()
-
-    @property
-    def packed(self) -> bool:
-        return self.unpacked_because is None
-
-    def __enter__(self) -> "Weights":
-        for path in weight_files(self._source.path):
-            try:
-                file = self._open.enter_context(safe_open(path, "pt"))
-            except (OSError, SafetensorError) as error:
-                raise self._unreadable(path, error) from error
-            for stored in file.keys():  # noqa: SIM118
-                if not stored.startswith(_OTHER_TOWERS) and not stored.endswith(_COMPUTED):
-                    self._files[_plain(stored)] = file, stored
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
 
     def tensor(self, name: str, *shape: int) -> Tensor:
         """The tensor called `name`. Raises HipError where it is missing or of another shape."""
-        if name not in self._files:
+        if name not in self._tensors:
             raise HipError(
-                f"{self._source.name}: weights are missing, such as {name}", "download the model again, completely"
+                f"{self._model}: weights are missing, such as {name}", "download the model again, completely"
             )
-        file, stored = self._files[name]
-        try:
-            tensor: Tensor = file.get_tensor(stored)
-        except (OSError, SafetensorError) as error:
-            raise self._unreadable(self._source.path, error) from error
+        tensor = self._tensors[name]()
         if tuple(tensor.shape) != shape or not tensor.is_floating_point():
             found = f"{tuple(tensor.shape)} in {str(tensor.dtype).removeprefix('torch.')}"
             raise HipError(
-                f"{self._source.name}: {name} is {found}, not {shape} of floating-point numbers",
+                f"{self._model}: {name} is {found}, not {shape} of floating-point numbers",
                 "its config.json is not that of these weights: download the model again",
             )
         self._used.add(name)
@@ -83,18 +62,47 @@ class Weights:
         """One product for several linear layers (name, outputs) of the same `inputs`: their outputs side by side."""
         weight = _joined([self.tensor(f"{name}.weight", outputs, inputs) for name, outputs in parts])
         offset = _joined([self.tensor(f"{name}.bias", outputs) for name, outputs in parts]) if bias else None
-        return Linear(weight, offset, self.packed)
+        return Linear(weight, offset, packed=self.unpacked_because is None)
 
     def require_all_used(self, *, tied: bool) -> None:
         """Raise HipError naming a tensor that nobody asked for: the model is another one than its config.json says."""
         spare = {"lm_head.weight"} if tied else set()
-        if unused := sorted(self._files.keys() - self._used - spare):
+        if unused := sorted(self._tensors.keys() - self._used - spare):
             what = f"{len(unused)} weights that its config.json does not explain, such as {unused[0]}"
-            raise HipError(f"{self._source.name}: {what}", "hip cannot tell what they do; use another model")
+            raise HipError(f"{self._model}: {what}", "hip cannot tell what they do; use another model")
 
-    def _unreadable(self, path: Path, error: Exception) -> HipError:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        return HipError(f"{self._source.name}: {path.name} cannot be loaded: {first}", "download the model again")
+
+@contextmanager
+def open_weights(source: ModelSource, device: torch.device, dtype: torch.dtype) -> Iterator[Weights]:
+    """The weights in a model's safetensors files while the context is open.
+
+    Raises HipError for a file that cannot be read, here or when a tensor is asked for.
+    """
+    tensors: dict[str, Callable[[], Tensor]] = {}
+    with ExitStack() as files:
+        for path in weight_files(source.path):
+            try:
+                file = files.enter_context(safe_open(path, "pt"))
+                stored = list(file.keys())
+            except (OSError, SafetensorError) as error:
+                raise _unreadable(source.name, path.name, error) from error
+            for name in stored:
+                if not name.startswith(_OTHER_TOWERS) and not name.endswith(_COMPUTED):
+                    tensors[_plain(name)] = partial(_read, source.name, path.name, file, name)
+        yield Weights(source.name, tensors, device, dtype)
+
+
+def _read(model: str, place: str, file: Any, name: str) -> Tensor:
+    try:
+        tensor: Tensor = file.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(model, place, error) from error
+    return tensor
+
+
+def _unreadable(model: str, place: str, error: Exception) -> HipError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return HipError(f"{model}: {place} cannot be loaded: {first}", "download the model again")
 
 
 def _plain(stored: str) -> str:
