@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from hip_attention.config import HipConfig
 
-from hipcli.benchmark.attention import Row, decode_rows
 from hipcli.benchmark.report import draw, measure, table, write
+from hipcli.benchmark.rows import Row, decode_rows
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -15,7 +15,8 @@ from hip_attention.triton_backend.select import select
 from hip_attention.triton_backend.summaries import TreeSummaries
 from torch.profiler import ProfilerActivity, profile
 
-from hipcli.benchmark.attention import Shape, make_data, milliseconds
+from hipcli.benchmark.data import Shape, make_data
+from hipcli.benchmark.timing import milliseconds
 
 COUNT = 256
 

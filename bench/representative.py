@@ -16,7 +16,9 @@ from hip_attention.torch_backend.summaries import KeySummaries
 from torch import Tensor
 from triton import TritonError
 
-from hipcli.benchmark.attention import Shape, make_data, milliseconds, select_all
+from hipcli.benchmark.data import Shape, make_data
+from hipcli.benchmark.methods import select_all
+from hipcli.benchmark.timing import milliseconds
 
 CONFIGS = {
     **{

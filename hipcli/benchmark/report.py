@@ -1,4 +1,4 @@
-"""Tables, files and pictures of what `benchmark` measures."""
+"""Measure everything, and report the rows as tables, as JSON and as a plot."""
 
 import json
 import os
@@ -11,13 +11,17 @@ import torch
 import triton
 from hip_attention.config import HipConfig
 
-from hipcli.benchmark.attention import Row, configs, decode_rows, prefill_rows, published, short_rows
+from hipcli.benchmark.methods import configs, published
+from hipcli.benchmark.rows import Row, decode_rows, prefill_rows, short_rows
 
 SHORT = (512, 1024, 2048, 4096, 6144, 8192, 12288, 16384, 32768)
 
 
 def measure(lengths: tuple[int, ...], top_k: tuple[int, ...]) -> Iterator[Row]:
-    """All measurements at these prompt lengths; short prompts always at the same ones."""
+    """All measurements at prompts of `lengths` tokens; short prompts are always of the same lengths.
+
+    "representative" is slow and therefore measured at the first length only.
+    """
     base = HipConfig(backend="triton")
     yield from short_rows(SHORT, base)
     yield from decode_rows(tuple(length for length in lengths if length >= 32768), base)
@@ -26,7 +30,7 @@ def measure(lengths: tuple[int, ...], top_k: tuple[int, ...]) -> Iterator[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The measurements as Markdown tables, one for prefill, short prompts and decode each."""
+    """The measurements as Markdown: one table each for prefill, short prompts and decode."""
     parts = []
     for kind, unit in (("prefill", "ms"), ("short", "ms"), ("decode", "us")):
         chosen = [row for row in rows if row.kind == kind]
@@ -65,7 +69,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
-    """Write the measurements with the machine they were made on as JSON, atomically."""
+    """Write the measurements as JSON, with the date, the GPU and library versions. `path` is replaced atomically."""
     machine = {
         "date": datetime.now(UTC).date().isoformat(),
         "device": torch.cuda.get_device_name(),
@@ -79,7 +83,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw(rows: Sequence[Row], path: Path) -> bool:
-    """Draw prefill time against length; False where matplotlib is missing."""
+    """Plot prefill time against prompt length. Returns False if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -8,7 +8,7 @@ import typer
 from hipcli.errors import ExitCode, HipError
 
 if TYPE_CHECKING:
-    from hipcli.benchmark.attention import Row
+    from hipcli.benchmark.rows import Row
 
 app = typer.Typer(no_args_is_help=True, help="Measure the speed of attention.")
 
