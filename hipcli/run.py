@@ -45,7 +45,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Job:
     """One context: the documents as token ids, each question as token ids, what to do with it, and what it takes."""
 
     document: int | None  # position among all documents, None when all are read together
@@ -71,21 +71,21 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
             return ExitCode.FAILED
         read_s = time.monotonic() - start
         model = runtime.open_runtime(settings, messages.say)
-        readings = _plan(task, documents, prompt, model, settings)
+        jobs = _plan(task, documents, prompt, model, settings)
         if settings.dry_run:
-            write_budgets(output, task.command, model.name, [r.budget for r in readings], settings.as_json)
-            return _exit_code(failed, too_long=not all(reading.budget.fits for reading in readings))
-        fitting = [reading for reading in readings if _fits(reading, model.name, task.can_split)]
+            write_budgets(output, task.command, model.name, [r.budget for r in jobs], settings.as_json)
+            return _exit_code(failed, too_long=not all(job.budget.fits for job in jobs))
+        fitting = [job for job in jobs if _fits(job, model.name, task.can_split)]
         _announce(fitting, model.name, settings)
-        counts = [count for reading in readings for count in reading.budget.documents]
+        counts = [count for job in jobs for count in job.budget.documents]
         result = Result(task.command, settings, model.name, model.revision, model.shape.window)
         result.documents = list(zip(documents, counts, strict=True))
         result.read_s = read_s
-        result.titled = len(readings) * len(task.questions) > 1
+        result.titled = len(jobs) * len(task.questions) > 1
         if fitting:
             _answer(task, fitting, model, output, result)
         failed = failed or any(answer.fault for answer in result.answers)
-        return _exit_code(failed, too_long=len(fitting) < len(readings))
+        return _exit_code(failed, too_long=len(fitting) < len(jobs))
 
 
 def _read_documents(paths: list[str] | None, settings: Settings) -> tuple[list[Document], bool]:
@@ -95,7 +95,7 @@ def _read_documents(paths: list[str] | None, settings: Settings) -> tuple[list[D
     documents: list[Document] = []
     failed = False
     with progress("Reading", not settings.quiet):
-        for item in read_documents(found, settings.reading, stdin):
+        for item in read_documents(found, settings.read_options, stdin):
             if isinstance(item, HipError):
                 messages.report(item)
                 failed = True
@@ -112,14 +112,14 @@ def _plan(
     prompt: templates.Prompt,
     model: runtime.Runtime,
     settings: Settings,
-) -> list[Reading]:
+) -> list[Job]:
     encoder = PromptEncoder(model.tokenizer, prompt.system())
     groups = [[document] for document in documents] if task.each else [documents]
     kept = None if settings.session is None else sessions.kv_cache_of(settings.session)
     asked = settings.hip
     if "refresh_interval" in settings.unasked and model.on_gpu:
         asked = replace(asked, refresh_interval=GPU_REFRESH)
-    readings = []
+    jobs = []
     for position, group in enumerate(groups):
         prefix = encoder.prefix(prompt.documents(group))
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
@@ -142,8 +142,8 @@ def _plan(
             can_reach=model.limits is None,
         )
         plan = Plan(settings.attention, hip, prompt_tokens, total, yarn, storage)
-        readings.append(Reading(position if task.each else None, prefix, suffixes, plan, budget))
-    return readings
+        jobs.append(Job(position if task.each else None, prefix, suffixes, plan, budget))
+    return jobs
 
 
 def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
@@ -155,44 +155,44 @@ def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
     )
 
 
-def _fits(reading: Reading, model: str, can_split: bool) -> bool:
-    error = reading.budget.refusal(model, can_split)
+def _fits(job: Job, model: str, can_split: bool) -> bool:
+    error = job.budget.refusal(model, can_split)
     if error is not None:
         messages.report(error)
     return error is None
 
 
-def _announce(readings: Sequence[Reading], model: str, settings: Settings) -> None:
+def _announce(jobs: Sequence[Job], model: str, settings: Settings) -> None:
     """Say it when a context is read beyond what the model was trained for, or kept as integers for want of memory."""
     longest: dict[str, Budget] = {}
-    for budget in sorted((reading.budget for reading in readings), key=lambda budget: budget.total_tokens):
+    for budget in sorted((job.budget for job in jobs), key=lambda budget: budget.total_tokens):
         longest[budget.placed] = budget
     for placed, budget in longest.items():
         if settings.positions == "auto" and budget.positions != "exact":
             beyond = f"{budget.total_tokens:,} tokens, beyond the {budget.window:,} that {model} was trained for"
             messages.say(f"hip: {beyond}: positions are {placed}")
-    coded = [reading.budget for reading in readings if reading.budget.kv_cache == "int8"]
+    coded = [job.budget for job in jobs if job.budget.kv_cache == "int8"]
     if settings.kv_cache == "auto" and coded:
         most = max(budget.memory.needed for budget in coded)
         full = max(budget.otherwise.needed for budget in coded if budget.otherwise)
         messages.say(f"hip: keys and values are kept as int8: {most / GIB:.1f} GiB in all instead of {full / GIB:.1f}")
 
 
-def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output: Output, result: Result) -> None:
+def _answer(task: Task, jobs: list[Job], model: runtime.Runtime, output: Output, result: Result) -> None:
     settings = result.settings
     session = None
     if settings.session is not None:
-        (reading,) = readings  # --each is excluded
-        paths = [document.path for document in reading.budget.documents]
-        session = sessions.open_session(settings.session, reading.prefix, paths, model.basis(reading.plan))
+        (job,) = jobs  # --each is excluded
+        paths = [document.path for document in job.budget.documents]
+        session = sessions.open_session(settings.session, job.prefix, paths, model.basis(job.plan))
     try:
         with session or nullcontext():
             start = time.monotonic()
             with progress("Loading model", not settings.quiet):
-                model.load([reading.plan for reading in readings])
+                model.load([job.plan for job in jobs])
             result.load_s = time.monotonic() - start
-            for reading in readings:
-                _answer_one(task, reading, model, session, output, result)
+            for job in jobs:
+                _answer_one(task, job, model, session, output, result)
     except RuntimeError as error:
         if out_of_memory := runtime.as_out_of_memory(error):
             raise out_of_memory from error
@@ -209,25 +209,25 @@ def _answer(task: Task, readings: list[Reading], model: runtime.Runtime, output:
 
 def _answer_one(
     task: Task,
-    reading: Reading,
+    job: Job,
     model: runtime.Runtime,
     session: sessions.Session | None,
     output: Output,
     result: Result,
 ) -> None:
     """Read one context, as far as no `session` keeps it, and answer every question about it, text as it comes."""
-    settings, plan = result.settings, reading.plan
+    settings, plan = result.settings, job.plan
     reader = model.reader(plan)
     start = time.monotonic()
     with progress("Prefill", not settings.quiet) as update:
-        result.cached_tokens += read(reader, reading.prefix, session, update, messages.warn)
+        result.cached_tokens += read(reader, job.prefix, session, update, messages.warn)
     result.prefill_s += time.monotonic() - start
-    result.prompt_tokens += len(reading.prefix)
+    result.prompt_tokens += len(job.prefix)
     streamed = None if settings.as_json else output
     # An answer that shows as it comes needs no other sign of life.
     waiting = not settings.quiet and (settings.as_json or settings.output is not None)
-    for question, suffix in zip(task.questions, reading.suffixes, strict=True):
-        title = reading.budget.documents[0].path if task.each else question
+    for question, suffix in zip(task.questions, job.suffixes, strict=True):
+        title = job.budget.documents[0].path if task.each else question
         writer = AnswerWriter(streamed, title if result.titled else None)
         with progress("Answering", waiting) as update:
             done = _follow(reader.answer(suffix, settings.max_tokens), writer, update)
@@ -236,10 +236,10 @@ def _answer_one(
         elif done.finish_reason == "repetition":
             messages.warn("the answer was stopped because it repeats itself; a bigger --model should not")
         if done.fault is not None:
-            where = title or reading.budget.documents[0].path
+            where = title or job.budget.documents[0].path
             messages.report(HipError(f"{where}: {done.fault}", "try another --model; `hip doctor` checks this one"))
         result.answers.append(
-            Answer(question, reading.document, writer.text, done.finish_reason, done.completion_tokens, done.fault)
+            Answer(question, job.document, writer.text, done.finish_reason, done.completion_tokens, done.fault)
         )
         result.prompt_tokens += done.question_tokens
         result.prefill_s += done.prefill_s

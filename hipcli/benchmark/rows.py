@@ -120,8 +120,6 @@ def _decode_at(length: int, config: HipConfig) -> Iterator[Row]:
 
     def refresh() -> None:
         for state, row in layers:
-            state.refreshed.fill_(length - 2 * steps)
-            summaries.extend_on_device(key, state.length, state.refreshed)
             state.refresh(row, summaries, key)
 
     def step() -> None:

@@ -35,7 +35,7 @@ class Settings:
     `unasked` are the fields of `hip` that the user left to us, which may suit the model and the device then.
     """
 
-    reading: ReadOptions
+    read_options: ReadOptions
     session: str | None
     prompt: str
     parameters: dict[str, str]
@@ -64,7 +64,7 @@ def gather(options: RunOptions, prompt: str, length: str | None = None, each: bo
     model, attention, sampling, output = options.model, options.attention, options.sampling, options.output
     _check(options, each)
     return Settings(
-        reading=read_options(options.input),
+        read_options=read_options(options.input),
         session=options.session,
         prompt=prompt,
         parameters=_parameters(options.parameters or ()),

@@ -65,8 +65,8 @@ def test_every_kind_of_value(hip: Run, fake: FakeRuntime, note: Path, configured
     settings = fake.settings
     assert settings.model == "other"
     assert (settings.temperature, settings.top_p) == (1.0, 0.5)
-    assert settings.reading.include == ("*.md",)
-    assert settings.reading.gitignore is False
+    assert settings.read_options.include == ("*.md",)
+    assert settings.read_options.gitignore is False
     assert settings.hip.selector == "representative"
 
 
