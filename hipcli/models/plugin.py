@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from hip_attention.cache.cache import Cache
 from hip_attention.cache.layer import SparseAttention
-from hip_attention.cache.step import Step
+from hip_attention.cache.step import CacheError, Step
 from hip_attention.config import HipConfig
 from hip_attention.rope_config import Yarn
 from hip_attention.transformers import NAME, CacheStep, check_supported
@@ -97,7 +97,25 @@ def load_plugin(source: ModelSource, device: torch.device, dtype: torch.dtype) -
         raise HipError(f"{source.name}: {error}", _HINT) from error
     model = _load_weights(source, config, dtype).to(device).eval()
     ids = model.generation_config.eos_token_id
-    return PluginModel(model), [ids] if isinstance(ids, int) else list(ids or [])
+    wrapped = PluginModel(model)
+    _require_attention(wrapped, _refusal(source, config))
+    return wrapped, [ids] if isinstance(ids, int) else list(ids or [])
+
+
+def _refusal(source: ModelSource, config: "PretrainedConfig") -> str:
+    return f"{source.name}: {config.model_type} models do not let their attention be replaced"
+
+
+def _require_attention(model: PluginModel, refusal: str) -> None:
+    """Raise HipError unless every layer hands its keys to the plug-in: some families accept its name and ignore it."""
+    cache = model.make_cache(HipConfig(backend="dense"))
+    try:
+        model.hidden(torch.zeros(2, dtype=torch.int64, device=model.device), cache, Step(0, 2))
+        cache.check(2)
+    except CacheError as error:
+        raise HipError(refusal, _HINT) from error
+    except (KeyError, ValueError, TypeError) as error:  # a table without the name, or arguments that are not taken
+        raise HipError(f"{refusal} ({first_line(error)})", _HINT) from error
 
 
 def _load_config(source: ModelSource) -> "PretrainedConfig":
@@ -132,6 +150,8 @@ def _load_weights(source: ModelSource, config: "PretrainedConfig", dtype: torch.
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        if error.args == (NAME,):  # a family with a table of attentions of its own
+            raise HipError(_refusal(source, config), _HINT) from error
         raise HipError(f"{source.name}: cannot be loaded: {first_line(error)}", "try another model") from error
     # transformers fills what is missing with random numbers and goes on.
     if absent := sorted(report["missing_keys"]) or sorted(str(key) for key in report["mismatched_keys"]):

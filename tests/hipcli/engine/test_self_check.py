@@ -110,11 +110,11 @@ SABOTAGE = [
 
 
 def refused(done: Any, *named: str) -> None:
+    """One line that has one of these in it, a hint, exit status 1, and nothing on standard output."""
     assert (done.code, done.out) == (1, "")
-    first, *rest = done.err.splitlines()
-    assert first.startswith("hip: error: ")
-    assert any(name in first for name in named), first
-    assert len(rest) == 1 and rest[0].startswith("hint: what hip would print now would be made up")
+    error, hint = done.err.splitlines()
+    assert error.startswith("hip: error: ") and hint.startswith("hint: ")
+    assert any(name in error for name in named), error
 
 
 @pytest.mark.parametrize("family", ["qwen3", "olmo2"])
@@ -143,7 +143,7 @@ def test_a_broken_plugin_says_one_line_and_no_answer(
     ask: Callable[..., Any], break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_it(monkeypatch)
-    refused(ask("olmo2"), "the self-check failed", "keys and values are not those of the text")
+    refused(ask("olmo2"), "the self-check failed", "do not let their attention be replaced")
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_keyword_that_transformers_does_not_pass_on(ask: Callable[..., Any], p
         return hip_attention.transformers.hip_attention_forward(*arguments, **others)
 
     plugin(renamed)
-    refused(ask("olmo2"), "the self-check failed", "keys and values are not those of the text")
+    refused(ask("olmo2"), "do not let their attention be replaced")
 
 
 def test_a_keyword_that_is_new(ask: Callable[..., Any], plugin: Any) -> None:
