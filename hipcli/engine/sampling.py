@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from hipcli.engine.repetition import Repetition
 from hipcli.errors import HipError
 
 
@@ -14,13 +15,13 @@ from hipcli.errors import HipError
 class Sampling:
     """The likeliest token at temperature 0, else one drawn from the top_p nucleus (arXiv 1904.09751).
 
-    `penalty` discourages an answer from repeating its own passages, never the document's words: see `repetition`.
+    `repetition` keeps an answer from saying its own passages again; what the document says is not its own.
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
-    penalty: float = 1.0
+    repetition: Repetition = field(default_factory=Repetition)
 
 
 class Chooser:
@@ -39,8 +40,7 @@ class Chooser:
 
         Raises HipError where the largest logit is no number, as NaN would be.
         """
-        if self._sampling.penalty != 1 and produced:
-            logits = _penalised(logits, produced, self._sampling.penalty)
+        logits = self._sampling.repetition.penalised(logits, produced)
         largest, likeliest = torch.cat([x.double() for x in logits.max(-1)]).tolist()  # waits for the device once
         if not math.isfinite(largest):
             raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")
@@ -52,10 +52,3 @@ class Chooser:
             beyond = ordered.cumsum(-1) - ordered >= self._sampling.top_p
             shares = torch.zeros_like(shares).scatter(-1, order, ordered.masked_fill(beyond, 0))
         return int(torch.multinomial(shares, 1, generator=self._generator))
-
-
-def _penalised(logits: Tensor, produced: Sequence[int], penalty: float) -> Tensor:
-    """Logits with those of tokens that the answer has used made smaller (CTRL, arXiv 1909.05858, section 4.1)."""
-    used = torch.tensor(sorted(set(produced)), device=logits.device)
-    some = logits[:, used]
-    return logits.index_copy(1, used, torch.where(some > 0, some / penalty, some * penalty))
