@@ -3,29 +3,46 @@
 import json
 import platform
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-from hipcli.models.load import load_model, load_tokenizer
+from hipcli.engine.device import choose_device, choose_dtype
+from hipcli.models.language_model import LoadedModel
+from hipcli.models.load import load_model
 from hipcli.models.resolve import resolve
+from hipcli.prompt.tokenizer import Tokenizer, load_tokenizer
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def load(name: str | None, dtype: str = "auto", attention: str = "hip") -> tuple[Any, Any]:
+def load(name: str | None, dtype: str = "auto") -> tuple[LoadedModel, Tokenizer]:
     """Model and tokenizer for a name as `hip --model` takes it."""
-    source = resolve(name, print)
-    return load_model(source, dtype=dtype, attention=attention), load_tokenizer(source)
+    source, device = resolve(name, print), choose_device()
+    return load_model(source, device, choose_dtype(dtype, device)), load_tokenizer(source.name, source.path)
 
 
-def tokens(tokenizer: Any, path: Path, count: int, skip_characters: int = 60_000) -> list[int]:
+def endless(loaded: LoadedModel) -> LoadedModel:
+    """The same model, with answers that end at their longest."""
+    return replace(loaded, stops=frozenset())
+
+
+def load_transformers(name: str | None, dtype: str = "auto") -> Any:
+    """The same model of transformers with SDPA."""
+    from transformers import AutoModelForCausalLM
+
+    path, device = resolve(name, print).path, choose_device()
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=choose_dtype(dtype, device), attn_implementation="sdpa")
+    return model.to(device).eval()
+
+
+def tokens(tokenizer: Tokenizer, path: Path, count: int, skip_characters: int = 60_000) -> list[int]:
     """`count` token ids of a text file, after its front matter."""
     text = path.read_text(encoding="utf-8", errors="replace")[skip_characters : skip_characters + 10 * count]
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    ids: list[int] = tokenizer.encode(text, control=False)
     if len(ids) < count:
         raise SystemExit(f"{path} holds {len(ids)} tokens, not {count}")
     return ids[:count]
@@ -39,7 +56,6 @@ def machine() -> dict[str, str]:
         "device": name,
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
     }
 
 

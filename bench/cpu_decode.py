@@ -11,7 +11,7 @@ import argparse
 import statistics
 
 import torch
-from common import load, save, seconds
+from common import load, load_transformers, save, seconds
 from transformers import DynamicCache
 
 from hipcli.engine.engine import Engine
@@ -39,18 +39,19 @@ def main() -> None:
     parser.add_argument("--layers", type=int, help="of transformers that are run")
     options = parser.parse_args()
     torch.manual_seed(0)
-    stock, _ = load(options.model, options.dtype, "sdpa")
-    ours, tokenizer = load(options.model, options.dtype, "hip")
+    stock = load_transformers(options.model, options.dtype)
+    ours, tokenizer = load(options.model, options.dtype)
     layers = len(stock.model.layers)
+    kept = drawn(stock, options.context)
     stock.model.layers = stock.model.layers[: options.layers]
     cache = DynamicCache(config=stock.config)
-    for i, state in enumerate(drawn(stock, options.context)):
-        cache.update(state["key"], state["value"], i)
+    for i, tokens in enumerate(kept[: len(stock.model.layers)]):
+        cache.update(tokens["key"], tokens["value"], i)
     capacity = options.context + options.tokens * (options.turns + 1)
     sizes = shape(resolve(options.model, print))
     config, yarn = place(parse("hip").config, "auto", capacity, sizes, frozenset(("top_k", "window")))
     engine = Engine(ours, tokenizer, config, capacity=capacity, yarn=yarn)
-    engine.restore(drawn(ours, options.context))
+    engine.restore(kept)
 
     @torch.inference_mode()
     def head() -> None:
@@ -65,7 +66,7 @@ def main() -> None:
 
     def by_hip() -> None:
         for _ in range(options.tokens):
-            engine._forward([TOKEN])
+            engine.context.decode(TOKEN)
 
     ways = {"head": head, "transformers": by_transformers, "hip": by_hip}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -81,7 +82,7 @@ def main() -> None:
         print(f"{name:14s} {1e3 * medians[name]:7.1f} ms a token, {1 / medians[name]:5.1f} tok/s")
     print(f"{medians['transformers'] / medians['hip']:.2f} x")
     result = {"context": options.context, "layers": len(stock.model.layers), "seconds_a_token": medians, "times": times}
-    save(f"cpu_decode_{options.context}_{str(ours.dtype).removeprefix('torch.')}", result)
+    save(f"cpu_decode_{options.context}_{str(ours.model.dtype).removeprefix('torch.')}", result)
 
 
 if __name__ == "__main__":

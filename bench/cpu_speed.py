@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 
 import torch
-from common import load, machine, save, seconds, tokens
+from common import endless, load, load_transformers, machine, save, seconds, tokens
 from transformers import DynamicCache
 
 from hipcli.engine.engine import Engine
@@ -36,15 +36,14 @@ def run_transformers(model, ids: list[int], new: int) -> tuple[float, float]:
     return prefill, seconds(lambda: [step() for _ in range(new)])
 
 
-def run_hip(model, tokenizer, sizes: ModelShape, spec: Spec, ids: list[int], new: int) -> tuple[float, float]:
+def run_hip(loaded, tokenizer, sizes: ModelShape, spec: Spec, ids: list[int], new: int) -> tuple[float, float]:
     capacity = len(ids) + new + 8
     if spec.yarn is None:
         unasked = frozenset(name for name in ("top_k", "window") if f"{name}=" not in spec.text)
         hip, yarn = place(spec.config, "auto", capacity, sizes, unasked)
     else:
         hip, yarn = spec.config, stretch(sizes, spec.yarn)
-    engine = Engine(model, tokenizer, hip, capacity=capacity, yarn=yarn, int8=spec.int8)
-    engine._stop = set()
+    engine = Engine(endless(loaded), tokenizer, hip, capacity=capacity, yarn=yarn, int8=spec.int8)
     prefill = seconds(lambda: list(engine.read(ids[:-1])))
     done = next(event for event in engine.answer(ids[-1:], new + 1) if isinstance(event, Done))
     return prefill + done.prefill_s, done.decode_s
@@ -61,8 +60,8 @@ def main() -> None:
     parser.add_argument("-a", "--attention", action="append", metavar="SPEC", help="as in hip eval; by default hip")
     parser.add_argument("--layers", type=int, help="of transformers that are run")
     options = parser.parse_args()
-    stock, tokenizer = load(options.model, options.dtype, "sdpa")
-    ours, _ = load(options.model, options.dtype, "hip")
+    stock = load_transformers(options.model, options.dtype)
+    ours, tokenizer = load(options.model, options.dtype)
     ids = tokens(tokenizer, options.text, options.context)
     layers = len(stock.model.layers)
     if options.layers:
@@ -86,7 +85,7 @@ def main() -> None:
             line += f"  {key} {rate:8.1f}, {rate / rows['transformers'][key]:5.2f} x"
         print(line)
     print(machine())
-    name = f"cpu_speed_{options.context}_{str(ours.dtype).removeprefix('torch.')}"
+    name = f"cpu_speed_{options.context}_{str(ours.model.dtype).removeprefix('torch.')}"
     layers_run = options.layers or layers
     save(
         name,

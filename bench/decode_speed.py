@@ -10,7 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
-from common import load, machine, save, tokens
+from common import endless, load, machine, save, tokens
 
 from hipcli.engine.engine import Engine
 from hipcli.engine.events import Done
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("-a", "--attention", action="append", metavar="SPEC", help="as in hip eval; by default hip")
     options = parser.parse_args()
-    model, tokenizer = load(options.model)
+    loaded, tokenizer = load(options.model)
     ids = tokens(tokenizer, options.text, options.context)
     sizes = shape(resolve(options.model, print))
     rows = {}
@@ -48,13 +48,14 @@ def main() -> None:
         spec = parse(text)
         yarn = None if spec.yarn is None else stretch(sizes, spec.yarn)
         capacity = len(ids) + ANSWER + 8
-        engine = Engine(model, tokenizer, spec.config, capacity=capacity, yarn=yarn, int8=spec.int8)
-        engine._stop = set()
+        engine = Engine(
+            endless(loaded), tokenizer, spec.config, capacity=capacity, yarn=yarn, int8=spec.int8
+        )  # fmt: skip
         prefill, decode = rates(engine, ids, options.repeat)
         rows[text] = {"prefill_s": prefill, "decode_tok_s": decode}
         print(f"{text:40s} prefill {prefill:.2f} s, decode {', '.join(f'{rate:.1f}' for rate in decode)} tok/s")
     print(machine())
-    save(f"decode_speed_{options.context}_{model.device.type}", {"context": options.context, "rows": rows})
+    save(f"decode_speed_{options.context}_{loaded.model.device.type}", {"context": options.context, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The embedded model over 2,048 tokens of a text that does not change, in float32."""
+"""The embedded model over 1,024 tokens of a text that does not change, in float32."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from hipcli.prompt.tokenizer import load_tokenizer
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 ROOT = Path(__file__).parents[3]
-LENGTH = 2048
-SPARSE = HipConfig(top_k=256, min_context=0)
+LENGTH = 1024
+SPARSE = HipConfig(top_k=128, min_context=0)
 
 
 @pytest.fixture(scope="module")
