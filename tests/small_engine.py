@@ -1,10 +1,23 @@
 """What tests of the engine run on: a small random model, settings that make it sparse, and some tokens."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
+import pytest
 import small_config
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+from hip_attention.rope_config import RopeConfig, Yarn
+from torch import Tensor
+
+from hipcli.engine.engine import Engine
+from hipcli.engine.text_stream import TextStream
+from hipcli.models.architecture import Architecture
+from hipcli.models.decoder import Decoder
+from hipcli.models.language_model import LoadedModel
+from hipcli.models.plain import Reference, plain_forward
+from hipcli.models.weights import Weights
+from hipcli.prompt.tokenizer import Messages
 
 SPARSE = replace(small_config.SPARSE, question="sparse")
 DOCUMENT = [(7 * i * i + 3 * i) % 256 for i in range(300)]
@@ -12,29 +25,72 @@ QUESTION = [72, 101, 108, 108, 111]
 
 
 class Bytes:
-    """A tokenizer whose tokens are bytes."""
+    """A tokenizer whose tokens are bytes, and 256 the end of a text."""
 
-    eos_token_id = 256
+    name = "bytes"
+    because: str | None = None
+    chat_template: str | None = None
+    bos_id: int | None = None
+    eos_id: int | None = 256
 
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+    def __init__(self) -> None:
+        self.added_tokens: dict[str, tuple[int, bool]] = {}
+
+    def encode(self, text: str, *, control: bool) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
         return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
 
+    def render(self, messages: Messages) -> str:
+        raise AssertionError("there is no chat template")
 
-def random_llama(head_dim: int = 8) -> PreTrainedModel:
-    """The same model every time, with hip attention; on a GPU heads have at least 16 dimensions."""
-    config = LlamaConfig(
-        vocab_size=260,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=head_dim,
-        eos_token_id=None,
-        bos_token_id=None,
+    def wants_bos(self) -> bool:
+        return False
+
+
+def random_llama(head_dim: int = 8, device: str = "cpu") -> LoadedModel:
+    """The same model every time; on a GPU heads have at least 16 dimensions."""
+    architecture = Architecture(
+        family="llama", vocabulary=260, hidden=32, intermediate=48, heads=4, kv_heads=2, head_dim=head_dim,
+        windows=(None,) * 3, ropes=(RopeConfig(),) * 3, scale=head_dim**-0.5, norm_eps=1e-6, tied=False,
+    )  # fmt: skip
+    tensors = _random_tensors(architecture)
+    weights = Weights(
+        "random", {name: partial(_itself, x) for name, x in tensors.items()}, torch.device(device), torch.float32
     )
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
-    torch.manual_seed(2)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.6)
-    return model
+
+    def reference(ids: Tensor, yarn: Yarn | None) -> Reference:
+        return plain_forward(architecture, weights, ids, yarn)
+
+    return LoadedModel("random", Decoder(architecture, weights), frozenset(), reference, "decoder", "it is ours", None)
+
+
+def answered(engine: Engine, question: list[int], count: int) -> list[int]:
+    """The tokens of an answer, seen where they become text."""
+    tokens: list[int] = []
+    push = TextStream.push
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TextStream, "push", lambda self, token: tokens.append(token) or push(self, token))
+        list(engine.answer(question, count))
+    return tokens
+
+
+def _random_tensors(a: Architecture) -> dict[str, Tensor]:
+    queries, keys = a.heads * a.head_dim, a.kv_heads * a.head_dim
+    layer = {
+        "self_attn.q_proj": (queries, a.hidden), "self_attn.k_proj": (keys, a.hidden),
+        "self_attn.v_proj": (keys, a.hidden), "self_attn.o_proj": (a.hidden, queries),
+        "mlp.gate_proj": (a.intermediate, a.hidden), "mlp.up_proj": (a.intermediate, a.hidden),
+        "mlp.down_proj": (a.hidden, a.intermediate), "input_layernorm": (a.hidden,),
+        "post_attention_layernorm": (a.hidden,),
+    }  # fmt: skip
+    shapes = {"model.embed_tokens": (a.vocabulary, a.hidden), "model.norm": (a.hidden,)}
+    shapes |= {f"model.layers.{i}.{name}": shape for i in range(a.layers) for name, shape in layer.items()}
+    shapes["lm_head"] = (a.vocabulary, a.hidden)
+    generator = torch.Generator().manual_seed(2)
+    return {f"{name}.weight": 0.6 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor

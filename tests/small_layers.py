@@ -1,9 +1,11 @@
-"""Queries, keys and values of one small layer, rotary positions for them, and how a LayerCache reads them."""
+"""Queries, keys and values of one small layer, RoPE for them, and how a LayerCache reads them."""
 
 import torch
 from hip_attention import HipConfig, reference
 from hip_attention.cache.layer import LayerCache
-from hip_attention.rope import Rotary
+from hip_attention.cache.step import Step
+from hip_attention.rope import Rope
+from hip_attention.rope_config import RopeConfig
 from torch import Tensor
 
 
@@ -26,14 +28,22 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
     return x * cosine + torch.cat((-second, first), -1) * sine
 
 
-def feed(cache: LayerCache, query: Tensor, key: Tensor, value: Tensor, start: int, stop: int) -> Tensor:
-    cache.append(key[:, :, start:stop], value[:, :, start:stop])
-    return cache.attend(query[:, :, start:stop], 0.25)
+def small_rope() -> Rope:
+    """What `rotate` does, as a cache does it."""
+    return Rope(RopeConfig(theta=1000.0), 16)
+
+
+def feed(
+    cache: LayerCache, query: Tensor, key: Tensor, value: Tensor, start: int, stop: int, question: bool = False
+) -> Tensor:
+    """Attention of rows [start, stop), whose keys and values are stored first."""
+    rows = (x[:, :, start:stop] for x in (query, key, value))
+    return cache.attend(*rows, Step(start, stop - start, question), scale=0.25)
 
 
 def assert_chunks_equal_reference(config: HipConfig, length: int, chunk: int, **shape: int) -> None:
     query, key, value = tensors(length, **shape)
-    cache = LayerCache(config, rotary=Rotary(tables))
+    cache = LayerCache(config, rope=small_rope())
     for start in range(0, length, chunk):
         stop = min(start + chunk, length)
         out = feed(cache, query, key, value, start, stop)
@@ -44,10 +54,9 @@ def assert_chunks_equal_reference(config: HipConfig, length: int, chunk: int, **
 
 def assert_question_equals_reference(config: HipConfig, length: int, rows: int, **shape: int) -> None:
     query, key, value = tensors(length, **shape)
-    cache = LayerCache(config, rotary=Rotary(tables))
+    cache = LayerCache(config, rope=small_rope())
     feed(cache, query, key, value, 0, length - rows)
-    cache.question = True
-    out = feed(cache, query, key, value, length - rows, length)
+    out = feed(cache, query, key, value, length - rows, length, question=True)
     expected = reference.attention(query[:, :, -rows:], key, value, config.of_question, 0.25, rotate)
     torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
 
@@ -57,7 +66,7 @@ def assert_decode_equals_reference(config: HipConfig, start: int, length: int, *
     dim_v = shape.pop("dim_v", 16)
     query, key, value = tensors(length, **shape)
     value = value[..., :dim_v].contiguous()
-    cache = LayerCache(config, rotary=Rotary(tables))
+    cache = LayerCache(config, rope=small_rope())
     feed(cache, query, key, value, 0, start)
     blocks, age, packed = torch.empty(0), 0, False
     for now in range(start, length):

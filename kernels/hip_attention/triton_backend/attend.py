@@ -29,6 +29,7 @@ def attend(
     block_k: int,
     tables: tuple[Tensor, Tensor] | None = None,
     packed: bool = False,
+    padded: bool = False,
 ) -> None:
     """Attention for the `count` query blocks from position `begin` on, written into `output` [B, Hq, Tq, D].
 
@@ -38,6 +39,7 @@ def attend(
 
     With `tables`, cosine and sine [positions, D / 2], keys are rotated while they are read: to their true positions,
     or if `packed` to their places in the row of sink, selected blocks and window. The query arrives rotated.
+    `padded`: any number of blocks, the last ones, may lie beyond the keys, where no row sees them.
     """
     batch, heads, length_q, dim = query.shape
     dim_v = value.shape[3]
@@ -63,7 +65,9 @@ def attend(
     if tables is None and is_hopper(query):
         from hip_attention.triton_backend import hopper as triton_hopper
 
-        if triton_hopper.fits(query, key, value, block_q, block_k, sink):
+        if triton_hopper.fits(query, key, value, block_q, block_k, sink) and (
+            not padded or triton_hopper.hides_any(selected, block_k)
+        ):
             triton_hopper.attend(
                 query, key, value, blocks, begin, count, length_k, output, flags,
                 scale=scale, selected=selected, sink=sink, window=window, block_k=block_k,
@@ -78,7 +82,7 @@ def attend(
             WINDOW=window, TILE=tile, TILES=tiles, INDEX=tl.int64 if far else tl.int32,
             SIZE=part, WIDTH=max(16, triton.next_power_of_2(part)), SIZE_V=dim_v,
             WIDTH_V=triton.next_power_of_2(dim_v), ROTATE=tables is not None, PACKED=packed,
-            PRECISION=precision(query), CAREFUL=care, FLAGGED=care and not careful, **settings,
+            PADDED=padded, PRECISION=precision(query), CAREFUL=care, FLAGGED=care and not careful, **settings,
         )  # fmt: skip
 
 
@@ -137,7 +141,7 @@ def _attend(
     HEADS: tl.constexpr, GROUP: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SELECTED: tl.constexpr,
     SINK: tl.constexpr, WINDOW: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, CHUNK: tl.constexpr,
     NARROW: tl.constexpr, INDEX: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, SIZE_V: tl.constexpr,
-    WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr, PRECISION: tl.constexpr,
+    WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr, PADDED: tl.constexpr, PRECISION: tl.constexpr,
     CAREFUL: tl.constexpr, FLAGGED: tl.constexpr,
 ):  # fmt: skip
     """One tile of rows of one query block and head. Heads of a KV group run beside each other and share its keys.
@@ -184,7 +188,7 @@ def _attend(
     # Loop bounds depend on nothing that is loaded: a loop the compiler cannot prove uniform is slower.
     GATHERED: tl.constexpr = SELECTED * BLOCK_K
     EDGE: tl.constexpr = ((BLOCK_Q - 1) // BLOCK_K + 2) * BLOCK_K
-    FREE: tl.constexpr = (GATHERED - EDGE if GATHERED > EDGE else 0) // CHUNK
+    FREE: tl.constexpr = (GATHERED - EDGE if GATHERED > EDGE and not PADDED else 0) // CHUNK
     LATE: tl.constexpr = (GATHERED - FREE * CHUNK + NARROW - 1) // NARROW
     OLDEST: tl.constexpr = (TILE + NARROW - 1) // NARROW
     SINKS: tl.constexpr = SINK // CHUNK

@@ -49,7 +49,7 @@ def prefill(
                 select(search_query, begin, count, length_k, config, summaries, key) if config.top_k else None,
                 begin, count, length_k, output, scale=scale,
                 sink=config.sink, window=config.window, block_q=block_q, block_k=config.block_k,
-                tables=tables, packed=packed,
+                tables=tables, packed=packed, padded=config.select_always,
             )  # fmt: skip
 
 

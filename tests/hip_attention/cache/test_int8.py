@@ -6,24 +6,20 @@ import pytest
 import torch
 from hip_attention import HipConfig
 from hip_attention.cache.buffer import Buffer
+from hip_attention.cache.cache import Cache
 from hip_attention.cache.int8 import FIRST, QuantizedBuffer
-from hip_attention.cache.layer import LayerCache, make_layers
-from hip_attention.rope import Rotary
-from hip_attention.transformers import HipCache, detach_rotary
+from hip_attention.cache.layer import LayerCache
+from hip_attention.cache.step import Step
+from hip_attention.rope import Rope
+from hip_attention.rope_config import RopeConfig
 from small_config import SMALL
-from small_layers import tensors
-from transformers import AutoModelForCausalLM, LlamaConfig
+from small_layers import feed, tensors
 
 PACKED = replace(SMALL, packed_from=101)
 
 
-def tables_of(dim):
-    def tables(positions):
-        angles = positions[..., None] * 1000.0 ** -(torch.arange(0, dim, 2) / dim)
-        angles = torch.cat((angles, angles), -1)
-        return angles.cos(), angles.sin()
-
-    return tables
+def rope_of(dim: int) -> Rope:
+    return Rope(RopeConfig(theta=1000.0), dim)
 
 
 def stored(x, pieces=1000):
@@ -115,39 +111,43 @@ def test_blocks_are_gathered_from_the_head_of_their_set() -> None:
             assert gathered[b, s, 4 * i : 4 * i + 4].equal(expected)
 
 
-def test_state_comes_back_bit_by_bit() -> None:
+def test_what_is_exported_comes_back_bit_by_bit() -> None:
     query, key, value = tensors(300)
-    cache = LayerCache(SMALL, rotary=Rotary(tables_of(16)), int8=True)
-    cache.append(key, value)
-    kept = [{name: x.clone() for name, x in cache.state(*part).items()} for part in ((0, 100), (100, 300))]
-    again = LayerCache(SMALL, rotary=Rotary(tables_of(16)), int8=True)
-    for state in kept:
-        again.restore(state)
+    cache = LayerCache(SMALL, rope=rope_of(16), int8=True)
+    feed(cache, query, key, value, 0, 300)
+    kept = [{name: x.clone() for name, x in cache.export(*part).items()} for part in ((0, 100), (100, 300))]
+    again = LayerCache(SMALL, rope=rope_of(16), int8=True)
+    for tokens in kept:
+        again.restore(tokens)
     bytes_a_token = sum(x[:, :, 0].numel() * x.element_size() for x in kept[1].values())
     assert bytes_a_token == 2 * 2 * (16 + 2)
-    pairs = zip(again.state(0, 300).items(), cache.state(0, 300).items(), strict=True)
+    pairs = zip(again.export(0, 300).items(), cache.export(0, 300).items(), strict=True)
     assert all(name == other and x.equal(y) for (name, x), (other, y) in pairs)
-    assert again.attend(query[:, :, 290:], 0.25).equal(cache.attend(query[:, :, 290:], 0.25))
+    more = [x[:, :, 290:] for x in (query, key, value)]
+    found = (each.attend(*more, Step(300, 10), scale=0.25) for each in (again, cache))
+    assert torch.equal(*found)
 
 
 class Twins:
     """A cache of integers, and one of the numbers they stand for."""
 
-    def __init__(self, config: HipConfig, dim: int = 16, rotated: bool = False) -> None:
-        rotary = None if rotated else Rotary(tables_of(dim))
-        self.coded = LayerCache(config, rotary=rotary, int8=True)
-        self.plain = LayerCache(config, rotary=rotary)
+    def __init__(self, config: HipConfig, dim: int = 16, rotated: bool = False, dense: bool = False) -> None:
+        rope = None if rotated else rope_of(dim)
+        self.coded = LayerCache(config, rope=rope, int8=True, dense=dense)
+        self.plain = LayerCache(config, rope=rope, dense=dense)
 
     def truncate(self, length: int) -> None:
         self.coded.truncate(length)
         self.plain.truncate(length)
 
-    def check(self, query, key, value, start, stop, **how) -> None:
+    def check(self, query, key, value, start, stop, question=False, sliding_window=None) -> None:
         """Rows [start, stop) attend alike over both, up to rounding."""
-        self.coded.append(key[:, :, start:stop], value[:, :, start:stop])
+        step, how = Step(start, stop - start, question), dict(scale=0.25, sliding_window=sliding_window)
+        rows = (x[:, :, start:stop] for x in (query, key, value))
+        found = self.coded.attend(*rows, step, **how)
         stored = self.coded.stored
-        self.plain.append(stored.keys.part(start, stop), stored.values.part(start, stop))
-        found, expected = (each.attend(query[:, :, start:stop], 0.25, **how) for each in (self.coded, self.plain))
+        decoded = stored.keys.part(start, stop), stored.values.part(start, stop)
+        expected = self.plain.attend(query[:, :, start:stop], *decoded, step, **how)
         assert found.isfinite().all()
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
 
@@ -169,9 +169,7 @@ def test_attention_is_that_over_decoded_numbers(poison, config, selector: str, s
     for now in range(170, 178):
         twins.check(query, key, value, now, now + 1)
     twins.truncate(150)
-    twins.coded.question = twins.plain.question = True
-    twins.check(query, -key, -value, 150, 161)
-    twins.coded.question = twins.plain.question = False
+    twins.check(query, -key, -value, 150, 161, question=True)
     for now in range(161, 166):
         twins.check(query, -key, -value, now, now + 1)
 
@@ -179,8 +177,9 @@ def test_attention_is_that_over_decoded_numbers(poison, config, selector: str, s
 @pytest.mark.parametrize("how", [dict(dense=True), dict(sliding_window=20), dict()], ids=["dense", "sliding", "sparse"])
 @pytest.mark.parametrize("rotated", [False, True], ids=["unrotated", "rotated"])
 def test_keys_that_arrive_rotated_and_other_ways_to_attend(how: dict, rotated: bool) -> None:
+    how = dict(how)
     query, key, value = tensors(150)
-    twins = Twins(SMALL, rotated=rotated)
+    twins = Twins(SMALL, rotated=rotated, dense=how.pop("dense", False))
     for start, stop in ((0, 30), (30, 140), *((i, i + 1) for i in range(140, 150))):
         twins.check(query, key, value, start, stop, **how)
 
@@ -190,12 +189,10 @@ def test_chunks_change_nothing(config: HipConfig) -> None:
     query, key, value = tensors(256)
     outputs = []
     for chunk in (32, 64, 128):
-        cache, rows = LayerCache(config, rotary=Rotary(tables_of(16)), int8=True), []
-        cache.append(key[:, :, :FIRST], value[:, :, :FIRST])
-        rows.append(cache.attend(query[:, :, :FIRST], 0.25))
+        cache, rows = LayerCache(config, rope=rope_of(16), int8=True), []
+        rows.append(feed(cache, query, key, value, 0, FIRST))
         for start in range(FIRST, 256, chunk):
-            cache.append(key[:, :, start : start + chunk], value[:, :, start : start + chunk])
-            rows.append(cache.attend(query[:, :, start : start + chunk], 0.25))
+            rows.append(feed(cache, query, key, value, start, start + chunk))
         outputs.append(torch.cat(rows, 2))
     for other in outputs[1:]:
         torch.testing.assert_close(other, outputs[0], atol=2e-6, rtol=1e-5)
@@ -204,44 +201,20 @@ def test_chunks_change_nothing(config: HipConfig) -> None:
 def test_layers_that_share_scratch_do_not_mix() -> None:
     query, key, value = tensors(200)
     config = replace(SMALL, dense_layers=0)
-    layers = make_layers(2, config, 200, lambda _: Rotary(tables_of(16)), int8=True)
-    alone = LayerCache(config, 200, Rotary(tables_of(16)), int8=True)
+    layers = Cache(2, config, 200, [rope_of(16), rope_of(16)], int8=True).layers
+    alone = LayerCache(config, 200, rope_of(16), int8=True)
     for start, stop in ((0, 100), (100, 200)):
-        layers[0].append(-key[:, :, start:stop], value[:, :, start:stop] * 2)
-        layers[0].attend(query[:, :, start:stop], 0.25)
-        rows = []
-        for layer in (layers[1], alone):
-            layer.append(key[:, :, start:stop], value[:, :, start:stop])
-            rows.append(layer.attend(query[:, :, start:stop], 0.25))
+        feed(layers[0], query, -key, value * 2, start, stop)
+        rows = [feed(layer, query, key, value, start, stop) for layer in (layers[1], alone)]
         assert rows[0].equal(rows[1])
 
 
 def test_layers_that_read_everything_stay_as_they_are() -> None:
     def coded(config: HipConfig) -> list[bool]:
-        layers = make_layers(4, config, rotary_of=lambda _: Rotary(tables_of(16)), int8=True)
-        return [isinstance(layer.stored.keys, QuantizedBuffer) for layer in layers]
+        cache = Cache(4, config, ropes=[rope_of(16)] * 4, int8=True)
+        return [isinstance(layer.stored.keys, QuantizedBuffer) for layer in cache.layers]
 
     assert coded(replace(SMALL, dense_layers=1)) == [False, True, True, True]
     assert coded(replace(PACKED, dense_layers=1)) == [True] * 4
     with pytest.raises(ValueError, match="int8"):
-        make_layers(4, HipConfig(backend="dense"), int8=True)
-
-
-@torch.inference_mode()
-def test_a_model_says_nearly_the_same_and_shapes_that_are_handed_around_hold_no_numbers() -> None:
-    torch.manual_seed(0)
-    sizes = dict(hidden_size=64, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4)
-    config = LlamaConfig(vocab_size=97, num_key_value_heads=2, max_position_embeddings=1024, **sizes)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
-    ids = torch.randint(97, (1, 400), generator=torch.Generator().manual_seed(2))
-    sparse = replace(SMALL, dense_layers=1)
-    rotaries = detach_rotary(model, 400)
-    logits = []
-    for int8 in (False, True):
-        cache = HipCache(model.config, sparse, 400, rotaries, int8=int8)
-        parts = [model(ids[:, a:b], past_key_values=cache).logits for a, b in ((0, 200), (200, 399), (399, 400))]
-        logits.append(torch.cat(parts, 1).log_softmax(2))
-    divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(2)
-    assert 0 < divergence.mean() < 1e-4
-    outline = cache.layers[2].cache.stored.keys.outline
-    assert outline.shape == (1, 2, 400, 16) and outline.isnan().all() and outline.untyped_storage().nbytes() == 4
+        Cache(4, HipConfig(backend="dense"), int8=True)

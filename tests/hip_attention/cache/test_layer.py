@@ -6,25 +6,26 @@ import pytest
 import torch
 from hip_attention import reference
 from hip_attention.cache.buffer import Buffer
-from hip_attention.cache.layer import LayerCache, make_layers
-from hip_attention.rope import Rotary
+from hip_attention.cache.cache import Cache
+from hip_attention.cache.layer import LayerCache
+from hip_attention.cache.step import CacheError, DeviceStep, Step
 from hip_attention.torch_backend.dense import dense_attention
 from hip_attention.torch_backend.summaries import KeySummaries
 from hip_attention.torch_backend.working_set import distinct
 from small_config import SMALL
-from small_layers import feed, tables, tensors
+from small_layers import feed, small_rope, tensors
 
 
-def turned(x):
-    return Rotary(tables).rotate(x, 0)
+def rotated(x):
+    return small_rope().apply(x, 0)
 
 
 @pytest.mark.parametrize("rotary", [False, True], ids=["rotated", "unrotated"])
 @pytest.mark.parametrize("chunk", [8, 64, 200])
 def test_chunked_prefill_equals_reference(chunk: int, rotary: bool) -> None:
     query, key, value = tensors(200)
-    expected = reference.attention(*((turned(query), turned(key)) if rotary else (query, key)), value, SMALL, 0.25)
-    cache = LayerCache(SMALL, rotary=Rotary(tables) if rotary else None)
+    expected = reference.attention(*((rotated(query), rotated(key)) if rotary else (query, key)), value, SMALL, 0.25)
+    cache = LayerCache(SMALL, rope=small_rope() if rotary else None)
     parts = [feed(cache, query, key, value, a, min(a + chunk, 200)) for a in range(0, 200, chunk)]
     torch.testing.assert_close(torch.cat(parts, 2), expected, atol=3e-6, rtol=1e-5)
 
@@ -34,10 +35,10 @@ def test_chunked_prefill_equals_reference(chunk: int, rotary: bool) -> None:
 def test_decode_reuses_a_mask_and_loses_no_recent_key(rotary: bool, selector: str) -> None:
     query, key, value = tensors(170)
     config = replace(SMALL, selector=selector)
-    cache = LayerCache(config, rotary=Rotary(tables) if rotary else None)
+    cache = LayerCache(config, rope=small_rope() if rotary else None)
     feed(cache, query, key, value, 0, 150)
     if rotary:
-        true_query, true_key = turned(query), turned(key)
+        true_query, true_key = rotated(query), rotated(key)
     else:
         true_query, true_key = query, key
     blocks = None
@@ -83,26 +84,21 @@ def test_decode_without_selection_is_streaming() -> None:
 @pytest.mark.parametrize("dense", [False, True])
 def test_a_rewound_cache_forgets(dense: bool) -> None:
     query, key, value = tensors(160)
-    cache, fresh = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    cache, fresh = (LayerCache(SMALL, rope=small_rope(), dense=dense) for _ in range(2))
     for layer in (cache, fresh):
-        layer.append(key[:, :, :120], value[:, :, :120])
-        layer.attend(query[:, :, :120], 0.25, dense=dense)
+        feed(layer, query, key, value, 0, 120)
     for now in range(120, 140):
-        cache.append(key[:, :, :1] * 5, value[:, :, :1] * 5)
-        cache.attend(query[:, :, now : now + 1], 0.25, dense=dense)
+        feed(cache, query, key * 5, value * 5, now, now + 1)
     cache.truncate(120)
     for start, stop in ((120, 150), (150, 151), (151, 152)):
-        results = []
-        for layer in (cache, fresh):
-            layer.append(key[:, :, start:stop], value[:, :, start:stop])
-            results.append(layer.attend(query[:, :, start:stop], 0.25, dense=dense))
+        results = [feed(layer, query, key, value, start, stop) for layer in (cache, fresh)]
         torch.testing.assert_close(*results, atol=1e-6, rtol=1e-6)
 
 
 def test_layers_share_scratch_without_mixing() -> None:
     query, key, value = tensors(100)
-    layers = make_layers(2, SMALL, rotary_of=lambda _: Rotary(tables))
-    alone = LayerCache(SMALL, rotary=Rotary(tables))
+    layers = Cache(2, replace(SMALL, dense_layers=0), ropes=[small_rope(), small_rope()]).layers
+    alone = LayerCache(SMALL, rope=small_rope())
     feed(layers[0], query, -key, value, 0, 96)
     assert torch.equal(feed(layers[1], query, key, value, 0, 96), feed(alone, query, key, value, 0, 96))
 
@@ -142,16 +138,16 @@ def test_a_function_of_tensors_replaces_sparse_attention_alone() -> None:
         seen.append((query, key, value, config, scale))
         return query * 2
 
-    cache = LayerCache(SMALL, rotary=Rotary(tables), attention=attention)
+    cache = LayerCache(SMALL, rope=small_rope(), attention=attention)
     short = feed(cache, query, key, value, 0, 40)
     torch.testing.assert_close(
-        short, reference.attention(turned(query)[:, :, :40], turned(key)[:, :, :40], value[:, :, :40], SMALL, 0.25)
+        short, reference.attention(rotated(query)[:, :, :40], rotated(key)[:, :, :40], value[:, :, :40], SMALL, 0.25)
     )
     assert not seen
-    assert torch.equal(feed(cache, query, key, value, 40, 99), turned(query)[:, :, 40:99] * 2)
-    assert torch.equal(feed(cache, query, key, value, 99, 100), turned(query)[:, :, 99:] * 2)
+    assert torch.equal(feed(cache, query, key, value, 40, 99), rotated(query)[:, :, 40:99] * 2)
+    assert torch.equal(feed(cache, query, key, value, 99, 100), rotated(query)[:, :, 99:] * 2)
     assert [tuple(each[1].shape) for each in seen] == [(1, 2, 99, 16), (1, 2, 100, 16)]
-    torch.testing.assert_close(seen[1][1], turned(key))
+    torch.testing.assert_close(seen[1][1], rotated(key))
     assert torch.equal(seen[1][2], value)
     assert seen[1][3:] == (SMALL, 0.25)
 
@@ -160,19 +156,51 @@ def test_a_function_of_tensors_replaces_sparse_attention_alone() -> None:
 def test_a_question_attends_to_everything_and_leaves_no_trace(packed_from: int | None) -> None:
     query, key, value = tensors(180)
     config = replace(SMALL, packed_from=packed_from)
-    caches = [LayerCache(replace(config, question=way), rotary=Rotary(tables)) for way in ("dense", "sparse")]
+    caches = [LayerCache(replace(config, question=way), rope=small_rope()) for way in ("dense", "sparse")]
     found = []
     for cache in caches:
         feed(cache, query, key, value, 0, 150)
         feed(cache, query, key, value, 150, 151)
-        cache.question = True
-        found.append(feed(cache, query, key, value, 151, 170))
-        cache.question = False
+        found.append(feed(cache, query, key, value, 151, 170, question=True))
     everything = replace(SMALL, top_k=1024)
     expected = reference.attention(
-        turned(query)[:, :, 151:170], turned(key)[:, :, :170], value[:, :, :170], everything, 0.25
+        rotated(query)[:, :, 151:170], rotated(key)[:, :, :170], value[:, :, :170], everything, 0.25
     )
     torch.testing.assert_close(found[0], expected, atol=3e-6, rtol=1e-5)
     assert not torch.allclose(found[1], expected, atol=1e-3)
     after = [torch.cat([feed(cache, query, key, value, i, i + 1) for i in range(170, 180)], 2) for cache in caches]
     torch.testing.assert_close(after[0], after[1])
+
+
+@pytest.mark.parametrize("step", [Step(10, 5), Step(12, 5), Step(11, 4), Step(11, 5, device=None)])
+def test_tokens_that_do_not_follow_those_cached_are_refused(step: Step) -> None:
+    query, key, value = (x[:, :, :5] for x in tensors(20))
+    cache = LayerCache(SMALL)
+    feed(cache, *tensors(11), 0, 11)
+    if step == Step(11, 5):
+        cache.attend(query, key, value, step, scale=0.25)
+        assert cache.length == 16
+        return
+    with pytest.raises(CacheError, match=r"5 tokens come after 11 that are cached"):
+        cache.attend(query, key, value, step, scale=0.25)
+    assert cache.length == 11, "nothing was stored"
+
+
+def test_a_step_on_the_device_was_counted_before() -> None:
+    query, key, value = (x[:, :, :1] for x in tensors(20))
+    cache = LayerCache(SMALL)
+    feed(cache, *tensors(11), 0, 11)
+    step = Step(11, 1, device=DeviceStep.of(12, True, torch.device("cpu")))
+    with pytest.raises(CacheError, match="come after 10 that are cached, where 1 after 11 were counted"):
+        cache.attend(query, key, value, step, scale=0.25)
+
+
+def test_a_cache_says_which_layer_differs() -> None:
+    cache = Cache(3, SMALL)
+    query, key, value = tensors(8)
+    for layer in range(2):
+        cache.attend(layer, query, key, value, Step(0, 8), scale=0.25)
+    with pytest.raises(CacheError, match="layer 2 holds 0 tokens where 8 were read"):
+        cache.check(8)
+    cache.attend(2, query, key, value, Step(0, 8), scale=0.25)
+    cache.check(8)

@@ -8,19 +8,17 @@ import torch
 from hip_attention import HipConfig, reference
 from hip_attention.attention import attention
 from hip_attention.cache.layer import LayerCache
-from hip_attention.rope import Rotary
+from hip_attention.rope import Rope
 from hip_attention.torch_backend import select as torch_select
-from hip_attention.transformers import HipCache, detach_rotary
 from small_layers import (
     assert_chunks_equal_reference,
     assert_decode_equals_reference,
     assert_question_equals_reference,
     feed,
     rotate,
-    tables,
+    small_rope,
     tensors,
 )
-from transformers import AutoModelForCausalLM, LlamaConfig
 
 SMALL = replace(small_config.SMALL, packed_from=70)
 CONFIGS = [
@@ -76,7 +74,7 @@ def test_decode_equals_reference_where_values_are_less_wide(poison: None, config
 @pytest.mark.parametrize("steps", [1, 4, 5])
 def test_decode_forgets_what_was_truncated(poison: None, steps: int) -> None:
     query, key, value = tensors(160)
-    cache, fresh = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    cache, fresh = (LayerCache(SMALL, rope=small_rope()) for _ in range(2))
     for layer in (cache, fresh):
         feed(layer, query, key, value, 0, 120)
     for i in range(120, 120 + steps):
@@ -88,16 +86,16 @@ def test_decode_forgets_what_was_truncated(poison: None, steps: int) -> None:
 
 def test_decode_rotates_each_window_key_once(monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = tensors(160)
-    cache = LayerCache(replace(SMALL, window=40), rotary=Rotary(tables))
+    cache = LayerCache(replace(SMALL, window=40), rope=small_rope())
     feed(cache, query, key, value, 0, 120)
     lengths = []
-    rotated = Rotary.rotate
+    apply = Rope.apply
 
-    def counted(self: Rotary, x: torch.Tensor, start: int, out: torch.Tensor | None = None) -> torch.Tensor:
+    def counted(self: Rope, x: torch.Tensor, start: int, out: torch.Tensor | None = None) -> torch.Tensor:
         lengths.append(x.shape[2])
-        return rotated(self, x, start, out)
+        return apply(self, x, start, out)
 
-    monkeypatch.setattr(Rotary, "rotate", counted)
+    monkeypatch.setattr(Rope, "apply", counted)
     for i in range(120, 160):
         feed(cache, query, key, value, i, i + 1)
     assert lengths.count(SMALL.sink) == lengths.count(SMALL.top_k) == 14, "refreshes"
@@ -107,8 +105,8 @@ def test_decode_rotates_each_window_key_once(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("config", CONFIGS)
 def test_chunks_change_nothing_at_all(config: HipConfig) -> None:
     query, key, value = tensors(256)
-    whole = feed(LayerCache(config, rotary=Rotary(tables)), query, key, value, 0, 256)
-    cache = LayerCache(config, rotary=Rotary(tables))
+    whole = feed(LayerCache(config, rope=small_rope()), query, key, value, 0, 256)
+    cache = LayerCache(config, rope=small_rope())
     parts = [feed(cache, query, key, value, start, start + 32) for start in range(0, 256, 32)]
     assert torch.equal(torch.cat(parts, 2), whole)
 
@@ -120,7 +118,7 @@ def test_where_everything_fits_packed_is_exact() -> None:
     expected = torch.nn.functional.scaled_dot_product_attention(
         *exact, value, is_causal=True, scale=0.25, enable_gqa=True
     )
-    out = feed(LayerCache(config, rotary=Rotary(tables)), query, key, value, 0, 256)
+    out = feed(LayerCache(config, rope=small_rope()), query, key, value, 0, 256)
     torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
     packed = reference.attention(query, key, value, config, 0.25, rotate)
     torch.testing.assert_close(packed, expected, atol=4e-6, rtol=1e-5)
@@ -146,14 +144,14 @@ def test_streaming_does_not_tell_where_in_the_text_it_is() -> None:
         query, key, value = tensors(length)
         for x, y in zip((query, key, value), tensors(200), strict=True):
             x[:, :, : config.sink], x[:, :, -80:] = y[:, :, : config.sink], y[:, :, -80:]
-        outputs.append(feed(LayerCache(config, rotary=Rotary(tables)), query, key, value, 0, length)[:, :, -40:])
+        outputs.append(feed(LayerCache(config, rope=small_rope()), query, key, value, 0, length)[:, :, -40:])
     assert torch.equal(*outputs)
 
 
 @pytest.mark.parametrize("stop", [110, 111])
 def test_a_rewound_cache_forgets(stop: int) -> None:
     query, key, value = tensors(160)
-    cache, fresh = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    cache, fresh = (LayerCache(SMALL, rope=small_rope()) for _ in range(2))
     for layer in (cache, fresh):
         feed(layer, query, key, value, 0, 64)
     for start, end in ((64, 104), (104, 105), (105, 106), (106, 107)):  # over the border, and back before it
@@ -165,34 +163,31 @@ def test_a_rewound_cache_forgets(stop: int) -> None:
 
 def test_no_row_sees_a_later_key() -> None:
     query, key, value = tensors(200)
-    before = feed(LayerCache(SMALL, rotary=Rotary(tables)), query, key, value, 0, 200)
+    before = feed(LayerCache(SMALL, rope=small_rope()), query, key, value, 0, 200)
     key[:, :, 123:], value[:, :, 123:] = 9.0, -9.0
-    after = feed(LayerCache(SMALL, rotary=Rotary(tables)), query, key, value, 0, 200)
+    after = feed(LayerCache(SMALL, rope=small_rope()), query, key, value, 0, 200)
     assert torch.equal(before[:, :, :120], after[:, :, :120])
     assert not torch.equal(before[:, :, 120:], after[:, :, 120:])
 
 
 def test_dense_ends_where_packing_begins() -> None:
     query, key, value = tensors(190)
-    dense, sparse = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
-    for layer in (dense, sparse):
-        layer.append(key, value)
-    first = dense.attend(query, 0.25, dense=True)
-    turned = [rotate(x, torch.arange(190)) for x in (query, key)]
-    expected = reference.attention(*turned, value, replace(SMALL, top_k=256, packed_from=None), 0.25)
+    dense, sparse = (LayerCache(SMALL, rope=small_rope(), dense=each) for each in (True, False))
+    first = feed(dense, query, key, value, 0, 190)
+    rotated = [rotate(x, torch.arange(190)) for x in (query, key)]
+    expected = reference.attention(*rotated, value, replace(SMALL, top_k=256, packed_from=None), 0.25)
     torch.testing.assert_close(first[:, :, :64], expected[:, :, :64], atol=4e-6, rtol=1e-5)
-    assert torch.equal(first[:, :, 64:], sparse.attend(query, 0.25)[:, :, 64:])
+    assert torch.equal(first[:, :, 64:], feed(sparse, query, key, value, 0, 190)[:, :, 64:])
 
 
 @pytest.mark.parametrize("rows", [2, 13, 31])
 def test_a_dense_question_searches_everything(rows: int) -> None:
     query, key, value = tensors(190)
-    dense, sparse = (LayerCache(replace(SMALL, question=kind), rotary=Rotary(tables)) for kind in ("dense", "sparse"))
+    dense, sparse = (LayerCache(replace(SMALL, question=kind), rope=small_rope()) for kind in ("dense", "sparse"))
     outputs = []
     for layer in (dense, sparse):
         feed(layer, query, key, value, 0, 190 - rows)
-        layer.question = True
-        outputs.append(feed(layer, query, key, value, 190 - rows, 190))
+        outputs.append(feed(layer, query, key, value, 190 - rows, 190, question=True))
     tail = query[:, :, -rows:], key, value
     expected = [reference.attention(*tail, config, 0.25, rotate) for config in (SMALL.of_question, SMALL)]
     for out, right in zip(outputs, expected, strict=True):
@@ -211,16 +206,15 @@ def test_searching_everything_in_parts_changes_nothing(
 
 def test_a_question_after_restored_keys_leaves_summaries_to_decode() -> None:
     query, key, value = tensors(190)
-    read, restored = (LayerCache(SMALL, rotary=Rotary(tables)) for _ in range(2))
+    read, restored = (LayerCache(SMALL, rope=small_rope()) for _ in range(2))
     feed(read, query, key, value, 0, 160)
-    restored.restore(read.state(0, 160))
+    restored.restore(read.export(0, 160))
     outputs = []
     for layer in (read, restored):
-        layer.question = True
-        rows = [feed(layer, query, key, value, 160, 180)]
+        rows = [feed(layer, query, key, value, 160, 180, question=True)]
         if layer is restored:
             assert restored.index.summaries.next_key == SMALL.sink, "nobody has read summaries yet"
-        rows += [feed(layer, query, key, value, i, i + 1) for i in range(180, 190)]
+        rows += [feed(layer, query, key, value, i, i + 1, question=True) for i in range(180, 190)]
         outputs.append(torch.cat(rows, 2))
     assert torch.equal(*outputs)
     assert restored.index.summaries.next_key == read.index.summaries.next_key > 160
@@ -229,10 +223,9 @@ def test_a_question_after_restored_keys_leaves_summaries_to_decode() -> None:
 def test_a_question_with_little_to_search_is_read_like_a_document() -> None:
     query, key, value = tensors(60)
     config = replace(SMALL, packed_from=0, sink=4)
-    layer = LayerCache(config, rotary=Rotary(tables))
+    layer = LayerCache(config, rope=small_rope())
     feed(layer, query, key, value, 0, 50)
-    layer.question = True
-    out = feed(layer, query, key, value, 50, 60)
+    out = feed(layer, query, key, value, 50, 60, question=True)
     expected = reference.attention(query[:, :, 50:], key, value, config, 0.25, rotate)
     torch.testing.assert_close(out, expected, atol=4e-6, rtol=1e-5)
 
@@ -246,57 +239,3 @@ def test_keys_that_arrive_rotated_are_refused() -> None:
         HipConfig(packed_from=-1)
     with pytest.raises(ValueError, match="true positions"):
         HipConfig(packed_from=100, backend="dense")
-
-
-@pytest.fixture
-def model():
-    config = LlamaConfig(
-        vocab_size=97, hidden_size=64, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
-
-
-@torch.inference_mode()
-def logits(model, ids, config, cuts):
-    cache = HipCache(model.config, config, ids.shape[1], detach_rotary(model, ids.shape[1], config.packed_from))
-    parts = [
-        model(ids[:, start:stop], past_key_values=cache, use_cache=True).logits
-        for start, stop in zip([0, *cuts], [*cuts, ids.shape[1]], strict=True)
-    ]
-    return torch.cat(parts, 1)
-
-
-def test_a_model_that_sees_everything_is_exact(model) -> None:
-    ids = torch.randint(97, (1, 120), generator=torch.Generator().manual_seed(3))
-    config = replace(SMALL, top_k=128, packed_from=0)
-    model.set_attn_implementation("sdpa")
-    with torch.inference_mode():
-        expected = model(ids).logits
-    model.set_attn_implementation("hip")
-    torch.testing.assert_close(logits(model, ids, config, [64, 119]), expected, atol=1e-4, rtol=1e-4)
-
-
-def test_a_model_reads_past_its_window_in_any_chunks(model) -> None:
-    ids = torch.randint(97, (1, 330), generator=torch.Generator().manual_seed(3))
-    config = replace(SMALL, packed_from=128, dense_layers=1)
-    whole = logits(model, ids, config, [])
-    torch.testing.assert_close(logits(model, ids, config, [64, 192, 256]), whole, atol=1e-5, rtol=1e-5)
-    exact = logits(model, ids, replace(config, packed_from=None), [])
-    assert (whole - exact)[:, 128:].abs().max() > 1e-3
-    decoded = logits(model, ids, replace(config, refresh_interval=1), [64, *range(320, 330)])
-    torch.testing.assert_close(decoded[:, :320], whole[:, :320], atol=1e-5, rtol=1e-5)
-    assert decoded.isfinite().all()
-
-
-@pytest.mark.parametrize("packed_from", [None, 128])
-def test_rotations_that_depend_on_length_are_those_of_true_positions(model, packed_from: int | None) -> None:
-    config = model.config
-    config.rope_parameters = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
-    scaled = AutoModelForCausalLM.from_config(config, attn_implementation="hip").eval()
-    rotaries = detach_rotary(scaled, 1000, packed_from)
-    plain = detach_rotary(model, 1000)
-    assert rotaries is not None and plain is not None
-    x = torch.ones(1, 1, 100, 16)
-    assert torch.equal(rotaries[0].rotate(x, 0), plain[0].rotate(x, 0)) == (packed_from is not None)

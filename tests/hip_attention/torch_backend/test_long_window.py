@@ -8,9 +8,8 @@ import torch
 from hip_attention import HipConfig, reference
 from hip_attention.attention import attention, sliding_attention
 from hip_attention.cache.layer import LayerCache
-from hip_attention.rope import Rotary
 from hip_attention.torch_backend import attend as torch_attend
-from small_layers import assert_chunks_equal_reference, assert_question_equals_reference, feed, tables, tensors
+from small_layers import assert_chunks_equal_reference, assert_question_equals_reference, feed, small_rope, tensors
 
 SMALL = replace(small_config.SMALL, window=40)
 CONFIGS = [
@@ -61,7 +60,7 @@ def test_chunks_change_nothing_at_all(int8: bool) -> None:
     query, key, value = tensors(256)
     outputs = []
     for chunk in (128, 256):
-        cache = LayerCache(config, rotary=Rotary(tables), int8=int8)
+        cache = LayerCache(config, rope=small_rope(), int8=int8)
         parts = [feed(cache, query, key, value, start, start + chunk) for start in range(0, 256, chunk)]
         outputs.append(torch.cat(parts, 2))
     assert torch.equal(*outputs)

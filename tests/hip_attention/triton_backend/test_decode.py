@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import small_config
 import torch
+from small_layers import small_rope
 from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
 pytest.importorskip("triton")
 
 from hip_attention import reference
 from hip_attention.cache.layer import LayerCache
-from hip_attention.rope import Rotary
+from hip_attention.cache.step import Step
 from hip_attention.triton_backend.decode import DecodeState
 from hip_attention.triton_backend.summaries import TreeSummaries
 
@@ -29,15 +30,9 @@ def tensors(length, heads=4, heads_k=2, dim=16):
     )
 
 
-def tables(positions):
-    angles = positions[..., None] * 1000.0 ** -(torch.arange(0, 16, 2, device=positions.device) / 16)
-    angles = torch.cat((angles, angles), -1)
-    return angles.cos(), angles.sin()
-
-
 def feed(cache, query, key, value, start, stop):
-    cache.append(key[:, :, start:stop].to(DEVICE), value[:, :, start:stop].to(DEVICE))
-    return cache.attend(query[:, :, start:stop].to(DEVICE), 0.25).cpu()
+    rows = (x[:, :, start:stop].to(DEVICE) for x in (query, key, value))
+    return cache.attend(*rows, Step(start, stop - start), scale=0.25).cpu()
 
 
 @pytest.mark.parametrize("selector", ["summary", "representative"])
@@ -67,10 +62,9 @@ def test_many_blocks_are_found(selector: str, blocks: int) -> None:
 def test_decode_after_a_chunk_equals_reference(selector: str, rotary: bool, top_k: int) -> None:
     query, key, value = tensors(110)
     config = replace(SMALL, selector=selector, top_k=top_k)
-    cache = LayerCache(config, rotary=Rotary(tables) if rotary else None)
+    cache = LayerCache(config, rope=small_rope() if rotary else None)
     feed(cache, query, key, value, 0, 100)
-    turned = (Rotary(tables).rotate(x, 0) if rotary else x for x in (query, key))
-    true_query, true_key = turned
+    true_query, true_key = (small_rope().apply(x, 0) if rotary else x for x in (query, key))
     for _ in range(2):
         blocks = None
         for step in range(5):

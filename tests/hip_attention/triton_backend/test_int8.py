@@ -5,26 +5,20 @@ from dataclasses import replace
 import pytest
 import small_config
 import torch
-from torch import Tensor
+from small_layers import small_rope
 from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
 pytest.importorskip("triton")
 
 from hip_attention.cache.int8 import Codes, QuantizedBuffer
 from hip_attention.cache.layer import LayerCache
-from hip_attention.rope import Rotary
+from hip_attention.cache.step import Step
 from hip_attention.triton_backend.decode import DecodeState
 from hip_attention.triton_backend.int8 import decode, encode
 
 pytestmark = NEEDS_DEVICE
 
 SMALL = replace(small_config.SMALL, backend="triton")
-
-
-def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
-    frequencies = 1000.0 ** -(torch.arange(0, 16, 2, device=positions.device) / 16)
-    angles = (positions[..., None] * frequencies).repeat(1, 1, 2)
-    return angles.cos(), angles.sin()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16 if INTERPRETED else torch.bfloat16])
@@ -59,12 +53,15 @@ def test_a_cache_through_prefill_decode_and_other_tokens(changes: dict) -> None:
     config = replace(SMALL, **changes)
     generator = torch.Generator().manual_seed(3)
     query, key, value = (torch.randn(1, heads, 110, 16, generator=generator).to(DEVICE) for heads in (4, 2, 2))
-    coded, plain = (LayerCache(config, rotary=Rotary(tables), int8=int8) for int8 in (True, False))
+    # Integers are those of keys before rotation, so the numbers are kept before rotation, too.
+    unrotated = replace(config, packed_from=config.packed_from or 1 << 20)
+    coded, plain = (LayerCache(unrotated, rope=small_rope(), int8=int8) for int8 in (True, False))
 
     def check(start: int, stop: int) -> None:
-        coded.append(key[:, :, start:stop], value[:, :, start:stop])
-        plain.append(coded.stored.keys.part(start, stop), coded.stored.values.part(start, stop))
-        found, expected = (cache.attend(query[:, :, start:stop], 0.25) for cache in (coded, plain))
+        rows, step = query[:, :, start:stop], Step(start, stop - start)
+        found = coded.attend(rows, key[:, :, start:stop], value[:, :, start:stop], step, scale=0.25)
+        decoded = coded.stored.keys.part(start, stop), coded.stored.values.part(start, stop)
+        expected = plain.attend(rows, *decoded, step, scale=0.25)
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
 
     for start, stop in ((0, 75), (75, 103), *((i, i + 1) for i in range(103, 108))):
@@ -77,7 +74,7 @@ def test_a_cache_through_prefill_decode_and_other_tokens(changes: dict) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["true", "packed"])
-@pytest.mark.parametrize("turned", [False, True], ids=["plain", "turned"])
+@pytest.mark.parametrize("rotated", [False, True], ids=["plain", "rotated"])
 @pytest.mark.parametrize(
     "shape",
     [
@@ -87,7 +84,7 @@ def test_a_cache_through_prefill_decode_and_other_tokens(changes: dict) -> None:
     ],
     ids=["no-group", "group-6", "half"],
 )
-def test_a_step_reads_codes_as_numbers(monkeypatch, shape: dict, turned: bool, packed: bool) -> None:
+def test_a_step_reads_codes_as_numbers(monkeypatch, shape: dict, rotated: bool, packed: bool) -> None:
     """With room to spare behind the tokens, where scales are NaN, and unwritten memory NaN."""
     group, dim, dtype, length = shape["group"], shape["dim"], shape["dtype"], 203
     dim_v = shape.get("dim_v", dim)
@@ -110,7 +107,7 @@ def test_a_step_reads_codes_as_numbers(monkeypatch, shape: dict, turned: bool, p
     state.blocks.copy_(2 + torch.rand(2, 2 * group, 40, generator=generator).argsort(2)[..., :8].sort(2).values)
     state.share()
     angles = torch.rand(300, dim // 2, generator=generator).to(DEVICE)
-    tables = (angles.cos().to(dtype), angles.sin().to(dtype)) if turned else None
+    tables = (angles.cos().to(dtype), angles.sin().to(dtype)) if rotated else None
     outputs = []
     for keys, values in ([x.raw for x in stored], [x.part(0, length) for x in stored]):
         out = torch.full((2, 2 * group, 1, dim_v), torch.nan, dtype=dtype, device=DEVICE)

@@ -15,7 +15,9 @@ NEW_NUMPY = tuple(map(int, numpy.__version__.split(".")[:2])) >= (2, 4)
 
 @pytest.mark.skipif(OLD_TRITON and NEW_NUMPY, reason="the interpreter of Triton before 3.7 breaks on NumPy 2.4")
 def test_kernels_in_the_interpreter() -> None:
-    files = sorted(str(path) for path in Path(__file__).parent.glob("test_*.py") if path.name != Path(__file__).name)
+    here = Path(__file__)
+    files = sorted(str(path) for path in here.parent.glob("test_*.py") if path.name != here.name)
+    files.append(str(here.parents[2] / "hipcli/engine/test_cuda_graph.py"))
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     halves = [

@@ -5,14 +5,14 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch import Tensor
+from small_layers import small_rope
 from triton_device import DEVICE, NEEDS_DEVICE
 
 pytest.importorskip("triton")
 
 from hip_attention.cache.layer import LayerCache
+from hip_attention.cache.step import Step
 from hip_attention.config import HipConfig, Selector
-from hip_attention.rope import Rotary
 
 pytestmark = NEEDS_DEVICE
 
@@ -30,12 +30,6 @@ CONFIG = HipConfig(
 )
 
 
-def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
-    frequencies = 1000.0 ** -(torch.arange(0, 16, 2, device=positions.device) / 16)
-    angles = (positions[..., None] * frequencies).repeat(1, 1, 2)
-    return angles.cos(), angles.sin()
-
-
 @pytest.mark.parametrize("selector", ["summary", "summary-exact", "representative"])
 def test_backends_agree_through_prefill_and_decode(selector: Selector) -> None:
     """Exact rows, the border inside a chunk, packed rows, and decode over several refreshes."""
@@ -44,11 +38,11 @@ def test_backends_agree_through_prefill_and_decode(selector: Selector) -> None:
     steps = [0, 75, *range(103, 109)]
     results = []
     for backend, device in (("torch", "cpu"), ("triton", DEVICE)):
-        cache = LayerCache(replace(CONFIG, selector=selector, backend=backend), rotary=Rotary(tables))
+        cache = LayerCache(replace(CONFIG, selector=selector, backend=backend), rope=small_rope())
         rows = []
         for start, stop in pairwise(steps):
             queries, keys, values = (x[:, :, start:stop].to(device) for x in (query, key, value))
-            cache.append(keys, values)
-            rows.append(cache.attend(queries, 0.25).cpu())
+            step = Step(start, stop - start)
+            rows.append(cache.attend(queries, keys, values, step, scale=0.25).cpu())
         results.append(torch.cat(rows, 2))
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
