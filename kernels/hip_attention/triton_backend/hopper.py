@@ -36,7 +36,7 @@ def fits(query: Tensor, key: Tensor, value: Tensor, block_q: int, block_k: int, 
 
 
 def hides_any(selected: int, block_k: int) -> bool:
-    """Whether of so many selected blocks a query block any may be hidden from some rows, and not the last ones alone."""
+    """Whether any of so many blocks that a query block selects may be hidden from rows, and not the last ones alone."""
     return selected * block_k - (127 // block_k + 2) * block_k < CHUNK
 
 
