@@ -41,7 +41,7 @@ class Engine:
     ) -> None:
         self._device = loaded.model.device
         self._tokenizer = tokenizer
-        self._sampling = sampling or Sampling()
+        self.sampling = sampling or Sampling()
         self._block_q = config.block_q
         try:
             self.context = Context(
@@ -96,7 +96,7 @@ class Engine:
             last = self.context.last_chunk(len(unread))
             for done in self.context.fill(unread[:last], question=True):
                 yield PrefillProgress(done, len(unread))
-            choose = Chooser(self._sampling, self._device)
+            choose = Chooser(self.sampling, self._device)
             token = choose(self.context.next_logits(unread[last:], question=True))  # waits for the device
             yield PrefillProgress(len(unread), len(unread))
             prefilled = time.perf_counter()

@@ -1,0 +1,125 @@
+"""How often answers loop, and how right they are, under penalties on what an answer repeats of itself.
+
+    python bench/repetition.py --model MODEL --questions ../shared/data/qa.jsonl FILE...
+
+Of every file a summary and two answers are written, of up to 300 tokens; of the questions, those with answers to be
+written whose documents fit into --context tokens. A text loops where more than three tenths of its words in fours have
+stood in it before.
+"""
+
+import argparse
+import statistics
+from collections import Counter
+from pathlib import Path
+from unittest.mock import patch
+
+from common import load, machine, save
+
+from hipcli.documents.document import Document
+from hipcli.documents.inputs import ReadOptions, read_documents, standard_input
+from hipcli.engine.engine import Engine
+from hipcli.engine.events import Done, Token
+from hipcli.engine.repetition import Repetition
+from hipcli.engine.sampling import Sampling
+from hipcli.evaluation import questions, subject
+from hipcli.evaluation.specs import parse
+from hipcli.models.resolve import resolve, shape
+from hipcli.planning.positions import place
+from hipcli.prompt import templates
+from hipcli.prompt.tokens import PromptEncoder
+
+WAYS = {
+    "none": Repetition(dry=0),
+    "used tokens / 1.1": Repetition(dry=0, used=1.1),
+    "used tokens / 1.2": Repetition(dry=0, used=1.2),
+    "DRY 0.8, passages of 2": Repetition(dry=0.8, allowed=2),
+    "DRY 0.8, passages of 4": Repetition(dry=0.8, allowed=4),
+    "DRY 0.8, passages of 8": Repetition(dry=0.8, allowed=8),
+}
+QUESTIONS = ("What is this about?", "Who are the people or parties that are named, and what do they do?")
+ANSWER = 300
+
+
+def repeated(text: str) -> float:
+    """Share of words in fours that have stood in the text before."""
+    words = text.split()
+    fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+    return sum(count - 1 for count in fours.values()) / max(1, fours.total())
+
+
+def written(options: argparse.Namespace, loaded, tokenizer, document: Document) -> dict[str, list[dict]]:
+    """By way, what became of a summary and two answers."""
+    found: dict[str, list[dict]] = {way: [] for way in WAYS}
+    for name, asked in (("summarize", (None,)), ("ask", QUESTIONS)):
+        prompt = templates.load(name, {}, "medium" if name == "summarize" else None)
+        encoder = PromptEncoder(tokenizer, prompt.system())
+        prefix = encoder.prefix(prompt.documents([document]))
+        capacity = len(prefix) + ANSWER + 200
+        hip, yarn = place(parse("hip").config, "auto", capacity, shape(resolve(options.model, print)))
+        engine = Engine(loaded, tokenizer, hip, capacity=capacity, yarn=yarn)
+        list(engine.read(prefix))
+        for question in asked:
+            suffix = encoder.suffix(prompt.question([document], question))
+            for way, repetition in WAYS.items():
+                engine.sampling = Sampling(repetition=repetition)
+                events = list(engine.answer(suffix, ANSWER))
+                text = "".join(event.text for event in events if isinstance(event, Token))
+                (done,) = [event for event in events if isinstance(event, Done)]
+                found[way].append({
+                    "file": document.path, "question": question, "text": text, "repeated": round(repeated(text), 3),
+                    "tokens": done.completion_tokens, "finish": done.finish_reason, "decode_s": done.decode_s,
+                })  # fmt: skip
+    return found
+
+
+def scores(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """By way, mean scores of the answers to questions."""
+    items = [item for item in questions.load(options.questions) if not item.options]
+    found = {}
+    for way, repetition in WAYS.items():
+        with patch.object(subject, "Sampling", lambda chosen=repetition: Sampling(repetition=chosen)):
+            evaluated = subject.Subject(resolve(options.model, print))
+            units, _ = questions.units(items, False, options.context, None, 0, evaluated)
+            columns: dict[str, list[float]] = {}
+            for unit in units:
+                for metric, values in unit.run(evaluated, parse("hip")).columns.items():
+                    columns.setdefault(metric, []).extend(values)
+        found[way] = {metric: round(statistics.mean(values), 4) for metric, values in columns.items()}
+        found[way]["n"] = len(next(iter(columns.values())))
+        print(way, found[way], flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--model")
+    parser.add_argument("--questions", type=Path)
+    parser.add_argument("--context", type=int, default=8192)
+    options = parser.parse_args()
+    loaded, tokenizer = load(options.model)
+    texts: dict[str, list[dict]] = {way: [] for way in WAYS}
+    for document in read_documents(options.files, ReadOptions(), standard_input()) if options.files else ():
+        for way, found in written(options, loaded, tokenizer, document).items():
+            texts[way] += found
+    rows = {}
+    for way, found in texts.items():
+        if found:
+            rows[way] = {
+                "n": len(found),
+                "loops": sum(each["repeated"] > 0.3 for each in found),
+                "stopped for repetition": sum(each["finish"] == "repetition" for each in found),
+                "ended by themselves": sum(each["finish"] == "stop" for each in found),
+                "repeated": round(statistics.mean(each["repeated"] for each in found), 3),
+                "tokens": statistics.mean(each["tokens"] for each in found),
+                "ms a token": round(1e3 * sum(e["decode_s"] for e in found) / sum(e["tokens"] for e in found), 2),
+            }
+            print(way, rows[way], flush=True)
+    name = Path(options.model or "default").stem
+    result = {"rows": rows, "scores": scores(options) if options.questions else {}, "texts": texts}
+    save(f"repetition_{name}", result)
+    print(machine())
+
+
+if __name__ == "__main__":
+    main()
