@@ -55,6 +55,14 @@ def test_rotation_bit_for_bit(dtype: torch.dtype) -> None:
         assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize(("config", "parameters"), CASES)
+def test_rotation(config: RopeConfig, parameters: dict[str, Any]) -> None:
+    x = torch.randn(1, 2, 50, 64, generator=torch.Generator().manual_seed(0))
+    cosine, sine = theirs(parameters, 64)(x, torch.arange(7, 57)[None])
+    expected, _ = apply_rotary_pos_emb(x, x, cosine, sine)
+    torch.testing.assert_close(Rope(config, 64).apply(x, 7), expected, atol=3e-5, rtol=1e-5)
+
+
 def test_all_ways_to_apply_it_agree() -> None:
     x = torch.randn(2, 3, 24, 16)
     rope = Rope(RopeConfig(1000.0), 16)

@@ -9,6 +9,8 @@ from hip_attention.cache.buffer import Buffer
 from hip_attention.cache.cache import Cache
 from hip_attention.cache.layer import LayerCache
 from hip_attention.cache.step import CacheError, DeviceStep, Step
+from hip_attention.rope import Rope
+from hip_attention.rope_config import RopeConfig
 from hip_attention.torch_backend.dense import dense_attention
 from hip_attention.torch_backend.summaries import KeySummaries
 from hip_attention.torch_backend.working_set import distinct
@@ -204,3 +206,36 @@ def test_a_cache_says_which_layer_differs() -> None:
         cache.check(8)
     cache.attend(2, query, key, value, Step(0, 8), scale=0.25)
     cache.check(8)
+
+
+@pytest.mark.parametrize(("packed_from", "int8"), [(None, False), (300, False), (None, True)])
+def test_keys_are_stored_rotated_unless_they_are_packed_or_integers(packed_from: int | None, int8: bool) -> None:
+    query, key, value = tensors(50)
+    cache = LayerCache(replace(SMALL, packed_from=packed_from), rope=small_rope(), int8=int8)
+    for start, stop in ((0, 37), (37, 50)):
+        feed(cache, query, key, value, start, stop)
+    expected = key if int8 or packed_from is not None else rotated(key)
+    torch.testing.assert_close(cache.stored.keys.part(0, 50), expected, atol=0.05 if int8 else 1e-6, rtol=0)
+
+
+def test_every_layer_of_a_cache_has_its_own_rope_and_is_truncated_and_restored() -> None:
+    config, ropes = replace(SMALL, dense_layers=1), [Rope(RopeConfig(theta), 16) for theta in (1e3, 30.0, 1e4)]
+    rows = [tensors(120, seed=layer) for layer in range(3)]
+
+    def read(cache: Cache, start: int, stop: int) -> torch.Tensor:
+        parts, step = [[x[:, :, start:stop] for x in each] for each in rows], Step(start, stop - start)
+        return torch.stack([cache.attend(layer, *part, step, scale=0.25) for layer, part in enumerate(parts)])
+
+    cache, restored = Cache(3, config, ropes=ropes), Cache(3, config, ropes=ropes)
+    read(cache, 0, 100)
+    expected = read(cache, 100, 120)
+    for layer in range(3):
+        alone = LayerCache(config, rope=ropes[layer], dense=layer == 0)
+        feed(alone, *rows[layer], 0, 100)
+        assert torch.equal(feed(alone, *rows[layer], 100, 120), expected[layer])
+    cache.truncate(100)
+    for part in ((0, 60), (60, 100)):
+        restored.restore(cache.export(*part))
+    for each in (cache, restored):
+        each.check(100)
+        torch.testing.assert_close(read(each, 100, 120), expected, atol=1e-6, rtol=1e-6)
