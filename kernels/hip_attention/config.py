@@ -31,7 +31,7 @@ class HipConfig:
     packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
         larger than `packed_length` (see `reference`); None keeps every true position. Selection then
         is by content, everywhere. Needs a cache that holds keys before rotation.
-    question: how the rows attend that a HipCache is told are a question: "dense" to everything, at packed positions
+    question: how the rows attend that a cache is told are a question: "dense" to everything, at packed positions
         to what an exhaustive search finds (see `of_question`); "sparse" like those of a document. They are few, and
         what they miss is not found.
     select_always: search also where a row may select all there is, which gives exact attention by the sparse path: how
@@ -70,6 +70,8 @@ class HipConfig:
         _require(self.window >= smallest, f"window must be at least {smallest}, not {self.window}")
         dense = self.backend == "dense" and self.packed_from is not None
         _require(not dense, "backend dense attends at true positions: leave packed_from unset")
+        always = self.select_always and not self.uses_summaries
+        _require(not always, f"select_always needs a selector of summaries, not {self.selector}")
         _require(self.selector in get_args(Selector), f"selector must be one of {', '.join(get_args(Selector))}")
         _require(self.question in get_args(Question), f"question must be one of {', '.join(get_args(Question))}")
         _require(self.backend in get_args(Backend), f"backend must be one of {', '.join(get_args(Backend))}")
@@ -112,7 +114,9 @@ class HipConfig:
     @property
     def of_question(self) -> "HipConfig":
         """How the rows of a "dense" question attend at packed positions: `block_k` of them share a mask."""
-        return replace(self, selector="exhaustive", block_q=self.block_k, query_stride=1, backend="torch")
+        return replace(
+            self, selector="exhaustive", block_q=self.block_k, query_stride=1, select_always=False, backend="torch"
+        )  # fmt: skip
 
     def for_context(self, tokens: int) -> "HipConfig":
         """How a context of `tokens` tokens is read: one longer than `min_context` is searched from its start.

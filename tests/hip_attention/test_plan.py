@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from hip_attention.backend import make_summaries, search_start, uses_triton
-from hip_attention.config import HipConfig
+from hip_attention.config import HipConfig, Selector
 from hip_attention.plan import sparse_start
 from hip_attention.torch_backend.summaries import KeySummaries
 
@@ -43,3 +43,9 @@ def test_a_gpu_searches_only_where_that_pays() -> None:
     assert search_start(8192, 8192, config, GPU, coming=24000) == sparse_start(8192, 8192, config) < 8192
     for length_q, length_k in ((12288, 12288), (32768, 32768), (2048, 131072)):
         assert search_start(length_q, length_k, config, GPU) == sparse_start(length_q, length_k, config) < length_q
+
+
+@pytest.mark.parametrize("selector", ["representative", "representative-first", "exhaustive"])
+def test_selecting_always_is_refused_where_it_would_not_be_exact(selector: Selector) -> None:
+    with pytest.raises(ValueError, match="select_always needs a selector of summaries"):
+        HipConfig(selector=selector, select_always=True)
