@@ -160,7 +160,8 @@ class LocalRuntime:
         rows, dense_because = rows_of(plan, self.device)
         loaded = self._loaded
         return Execution(
-            road=loaded.road, road_because=loaded.because, unpacked_because=loaded.unpacked_because,
+            implementation=loaded.implementation, implementation_because=loaded.because,
+            unpacked_because=loaded.unpacked_because,
             tokenizer_because=self.tokenizer.because, backend=backend_of(plan, self.device), rows=rows,
             dense_because=dense_because, eager_because=reader.eager_because, self_check_s=round(self.self_check_s, 3),
         )  # fmt: skip

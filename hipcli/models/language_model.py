@@ -54,7 +54,7 @@ class LoadedModel:
     """A model in memory.
 
     stops: tokens that end an answer. reference: what it makes of token ids int64 [T], computed without a cache and in
-    another way, with positions stretched or not. road: who runs it, and `because` why.
+    another way, with positions stretched or not. implementation: who runs it, and `because` why.
     unpacked_because: why its weights are not packed, None where they are.
     """
 
@@ -62,6 +62,6 @@ class LoadedModel:
     model: LanguageModel
     stops: frozenset[int]
     reference: Callable[[Tensor, Yarn | None], Reference]
-    road: Literal["decoder", "transformers"]
+    implementation: Literal["decoder", "transformers"]
     because: str
     unpacked_because: str | None

@@ -1,10 +1,13 @@
 """Reading that is interrupted and goes on from a session: the same numbers, bit for bit, as without interruption."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from hip_attention import HipConfig
+from hip_attention.cache.cache import Cache
 from small_engine import DOCUMENT, QUESTION, SPARSE, Bytes, random_llama
 
 from hipcli.disk.session_header import Basis
@@ -17,9 +20,7 @@ PACKED = replace(SPARSE, packed_from=128)
 
 
 def engine(config: HipConfig, int8: bool = False) -> Engine:
-    made = Engine(random_llama(), Bytes(), config, capacity=400, int8=int8)
-    made._chunk = 64
-    return made
+    return Engine(random_llama(), Bytes(), config, capacity=400, int8=int8, chunk_tokens=64)
 
 
 def session(config: HipConfig) -> Session:
@@ -42,16 +43,30 @@ def uninterrupted(config: HipConfig, int8: bool = False) -> Engine:
 
 def equal(one: Engine, other: Engine) -> bool:
     assert one.length == other.length == 296
-    pairs = zip(one.state(0, 296), other.state(0, 296), strict=True)
+    pairs = zip(one.export(0, 296), other.export(0, 296), strict=True)
     return all(a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a) for a, b in pairs)
 
 
-def stop_at(tokens: int):
+def stop_at(tokens: int) -> Callable[[int, int | None], None]:
     def update(done: int, total: int | None) -> None:
         if done >= tokens:
             raise KeyboardInterrupt
 
     return update
+
+
+def watch_attention(patch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
+    """The layers that attend from now on, one after the other; the interrupt comes in call `stop_at`."""
+    attend, layers = Cache.attend, []
+
+    def watched(self: Cache, layer: int, *arguments: Any, **options: Any) -> Any:
+        layers.append(layer)
+        if len(layers) == stop_at:
+            raise KeyboardInterrupt
+        return attend(self, layer, *arguments, **options)
+
+    patch.setattr(Cache, "attend", watched)
+    return layers
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["full", "int8"])
@@ -71,34 +86,24 @@ def test_interrupted_reading_goes_on_to_the_same_numbers(config: HipConfig, toke
     assert answer(made) == text
 
 
-def test_second_run_reads_nothing_and_answers_the_same() -> None:
+def test_second_run_reads_nothing_and_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     with session(SPARSE) as kept:
         first = engine(SPARSE)
         assert read(first, DOCUMENT, kept, lambda *_: None, no_warning) == 0
     expected = [answer(first), answer(first)]
     second = engine(SPARSE)
-    forward, calls = second._forward, []
-    second._forward = lambda *arguments, **options: calls.append(arguments) or forward(*arguments, **options)
+    calls = watch_attention(monkeypatch)
     with session(SPARSE) as kept:
         assert read(second, DOCUMENT, kept, lambda *_: None, no_warning) == 296
     assert not calls
     assert [answer(second), answer(second)] == expected
+    assert calls
 
 
 def test_interrupt_in_the_middle_of_a_layer_keeps_whole_chunks_only() -> None:
-    made = engine(SPARSE)
-    layer, calls = made._model.get_decoder().layers[1].self_attn, []
-    forward = layer.forward
-
-    def interrupted(*arguments, **options):
-        calls.append(0)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return forward(*arguments, **options)
-
-    layer.forward = interrupted
-    with session(SPARSE) as kept, pytest.raises(KeyboardInterrupt):
-        read(made, DOCUMENT, kept, lambda *_: None, no_warning)
+    with session(SPARSE) as kept, pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        watch_attention(patch, stop_at=8)  # layer 1 of the third chunk: there are three layers
+        read(engine(SPARSE), DOCUMENT, kept, lambda *_: None, no_warning)
     made = engine(SPARSE)
     with session(SPARSE) as kept:
         assert read(made, DOCUMENT, kept, lambda *_: None, no_warning) == 128

@@ -71,7 +71,7 @@ def test_logits_are_those_of_transformers(case: str, tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = model(IDS[None], use_cache=False).logits[0]
     loaded = load(save(model, tmp_path))
-    assert loaded.road == "decoder"
+    assert loaded.implementation == "decoder"
     for config in (HipConfig(backend="dense"), SEARCH_ALL):
         for cuts in ([0, 160], [0, 64, 150, *range(151, 161)]):
             torch.testing.assert_close(logits(loaded, config, cuts), expected, atol=1e-4, rtol=1e-4)

@@ -55,7 +55,7 @@ class TestRoads:
         capfd.readouterr()
         loaded = load(source)
         assert capfd.readouterr() == ("", "")
-        assert loaded.road == ("transformers" if family in OTHERS else "decoder")
+        assert loaded.implementation == ("transformers" if family in OTHERS else "decoder")
         self_check(loaded, IDS.tolist(), CacheKind(HipConfig()))
         with torch.inference_mode():
             expected = model(IDS[None], use_cache=False).logits[0, -1:]
@@ -188,7 +188,7 @@ class TestRefusals:
         config = json.loads((tmp_path / "config.json").read_text())
         code = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model", "AutoTokenizer": ["evil.T", None]}
         (tmp_path / "config.json").write_text(json.dumps(config | {"auto_map": code}))
-        assert load(source).road
+        assert load(source).implementation
         (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "evil", "auto_map": code}))
         with pytest.raises(HipError, match="which hip never runs"):
             load(source)

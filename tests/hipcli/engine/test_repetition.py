@@ -1,0 +1,54 @@
+"""Penalties for what an answer has said already."""
+
+import random
+
+import pytest
+import torch
+
+from hipcli.engine.repetition import LONGEST, Repetition, continuations
+
+
+def by_brute_force(produced: list[int], allowed: int) -> dict[int, int]:
+    """For every token, the longest end of `produced` that it once followed."""
+    found: dict[int, int] = {}
+    for length in range(allowed, len(produced)):
+        end = produced[-length:]
+        for at in range(length, len(produced)):
+            if produced[at - length : at] == end:
+                found[produced[at]] = length
+    return found
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 3])
+def test_continuations_are_those_of_a_search_without_shortcuts(allowed: int) -> None:
+    rng = random.Random(0)
+    for count in range(40):
+        produced = rng.choices(range(3), k=count)
+        assert continuations(produced, allowed) == by_brute_force(produced, allowed)
+
+
+def test_a_passage_that_begins_again_is_penalised_more_with_each_token() -> None:
+    repetition = Repetition(dry=0.8, growth=2.0, allowed=2)
+    logits = torch.zeros(1, 10)
+    story = [1, 2, 3, 4, 5, 6]
+    for said, expected in ((1, 0.0), (2, 0.8), (3, 1.6), (4, 3.2)):
+        penalised = repetition.penalised(logits, [*story, *story[:said]])
+        assert penalised[0, story[said]].item() == pytest.approx(-expected)
+        penalised[0, story[said]] = 0
+        assert not penalised.any() and not logits.any(), "no other token, and not the logits that were given"
+
+
+def test_the_penalty_stays_a_number() -> None:
+    penalised = Repetition(dry=0.8).penalised(torch.zeros(1, 4), [1, 2, 3] * 400)
+    assert penalised.isfinite().all()
+    assert penalised[0, 1].item() == pytest.approx(-0.8 * 1.75**LONGEST, rel=1e-5)
+
+
+def test_a_used_token_becomes_less_likely_whatever_its_sign() -> None:
+    logits = torch.tensor([[2.0, -2.0, 2.0, -2.0]])
+    assert Repetition(used=2.0).penalised(logits, [0, 1, 0]).tolist() == [[1.0, -4.0, 2.0, -2.0]]
+
+
+def test_nothing_is_penalised_unless_asked_for() -> None:
+    logits = torch.randn(1, 8)
+    assert torch.equal(Repetition(dry=0).penalised(logits, [1, 2, 1, 2, 1, 2]), logits)
