@@ -127,7 +127,7 @@ def _plan(
         total = prompt_tokens + settings.max_tokens
         hip, yarn = place(asked, settings.positions, total, model.shape, settings.unasked, model.limits)
         full = model.memory(total, hip, "full")
-        int8 = None if hip.backend == "dense" else model.memory(total, hip, "int8")
+        int8 = None if hip.backend == "dense" or model.limits is not None else model.memory(total, hip, "int8")
         storage = kv_cache.choose(settings.kv_cache, full, int8, kept, model.limits)
         budget = Budget(
             documents=tuple(_count(document, encoder) for document in group),

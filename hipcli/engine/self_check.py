@@ -16,6 +16,7 @@ from torch import Tensor
 from hipcli.engine.prefill import BROKEN_HINT, Context
 from hipcli.errors import HipError
 from hipcli.models.language_model import LoadedModel
+from hipcli.planning.positions import cannot_stretch
 
 TEXT = """The quick brown fox jumps over the lazy dog. On Monday the mill at the river burned down; nobody was hurt,
 and the village rebuilt it by the summer. """
@@ -35,7 +36,7 @@ class CacheKind:
 
 
 def self_check(loaded: LoadedModel, ids: Sequence[int], kind: CacheKind) -> None:
-    """Raise HipError where a cache of this kind does not give what the model's `reference` gives.
+    """Raise HipError where a cache of this kind does not give what the model's `reference` gives, or cannot be.
 
     `ids` are tokens of any text, not empty; they are repeated where they are too few.
     """
@@ -44,9 +45,14 @@ def self_check(loaded: LoadedModel, ids: Sequence[int], kind: CacheKind) -> None
     chunk = config.block_q if on_gpu else 2 * config.block_q
     count = 2 * chunk + _DECODED
     ids = (list(ids) * count)[:count]
-    context = Context(
-        loaded.model, config, count, yarn=kind.yarn, int8=kind.int8, chunk_tokens=chunk, capture=False
-    )  # fmt: skip
+    try:
+        context = Context(
+            loaded.model, config, count, yarn=kind.yarn, int8=kind.int8, chunk_tokens=chunk, capture=False
+        )  # fmt: skip
+    except ValueError as error:
+        if kind.yarn is None:
+            raise
+        raise cannot_stretch(str(error)) from error
     try:
         with torch.inference_mode():
             rows = [context.next_logits(ids[start : start + chunk]) for start in (0, chunk)]

@@ -162,6 +162,8 @@ class Decoder:
 
 
 def _ropes(configs: Sequence[RopeConfig], head_dim: int, capacity: int, yarn: Yarn | None) -> list[Rope]:
-    """One Rope a layer; layers with the same positions share its tables."""
+    """One Rope a layer; layers with the same positions share its tables. Raises ValueError as `stretched` does."""
+    if yarn is not None and len(set(configs)) > 1:
+        raise ValueError("rotary positions are not alike in all layers")
     shared = {config: Rope(config.stretched(yarn), head_dim, capacity) for config in set(configs)}
     return [shared[config] for config in configs]

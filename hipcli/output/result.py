@@ -128,6 +128,8 @@ class Result:
             return "nothing was answered"
         if execution.rows == "dense":
             text = "dense"
+            if plan.answers_sparsely:
+                text += f" answer top_k={plan.decode.top_k} refresh_interval={plan.decode.refresh_interval}"
         elif plan.kind == "streaming":
             text = f"streaming window={plan.prefill.window} sink={plan.prefill.sink}"
         else:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hip_attention.config import HipConfig
+from hip_attention.plan import decoded_packed, decoded_sparsely
 from hip_attention.rope_config import Yarn
 
 from hipcli.cli.options import AttentionKind, KvStorage, PlacedKind
@@ -42,6 +43,12 @@ class Plan:
         return self.prefill.of_decode
 
     @property
+    def answers_sparsely(self) -> bool:
+        """Whether tokens of an answer select keys, at its end if not from its beginning."""
+        config, last = self.decode, self.capacity - 2  # the position of the last token that is read
+        return config.backend != "dense" and (decoded_packed(last, config) or decoded_sparsely(last, config))
+
+    @property
     def positions(self) -> PlacedKind:
         """Where keys stand."""
         if self.yarn is not None:
@@ -57,12 +64,12 @@ class Plan:
 class Execution:
     """What a plan came to on this machine, as far as it is not the plan's to say.
 
-    road: who ran the model, `road_because` why. Each `because` is None where nothing was given up.
+    implementation: who ran the model, `implementation_because` why. Each `because` is None where nothing was given up.
     rows: whether the documents' rows were sparse, past the first ones, which have few keys.
     """
 
-    road: Literal["decoder", "transformers"]
-    road_because: str
+    implementation: Literal["decoder", "transformers"]
+    implementation_because: str
     unpacked_because: str | None
     tokenizer_because: str | None
     backend: Literal["dense", "torch", "triton"]
@@ -76,7 +83,7 @@ class Execution:
         hip, decode = plan.prefill, plan.decode
         weights = "packed" if self.unpacked_because is None else f"not packed: {self.unpacked_because}"
         lines = [
-            f"model: {self.road} ({self.road_because}); weights {weights}",
+            f"model: {self.implementation} ({self.implementation_because}); weights {weights}",
             f"tokenizer: {'tokenizers' if self.tokenizer_because is None else self.tokenizer_because}",
             f"self-check: passed in {self.self_check_s:.2f} s",
         ]
@@ -86,6 +93,7 @@ class Execution:
             dense = f", {hip.full_layers} layers with all keys" if hip.full_layers else ""
             seen = f"top_k={hip.top_k} sink={hip.sink} window={hip.window}{dense}"
             lines.append(f"documents: {hip.selector} by {self.backend}, {seen}")
+        if plan.answers_sparsely:
             lines.append(
                 f"answer: {decode.selector}, top_k={decode.top_k} window={decode.window}, "
                 f"selected anew every {decode.refresh_interval} tokens"
@@ -99,16 +107,15 @@ class Execution:
 
     def as_json(self, plan: Plan) -> dict[str, Any]:
         """The object `attention` of JSON output: with the values that ran."""
-        hip, decode = plan.prefill, plan.decode
-        sparse = self.rows == "sparse"
+        hip = plan.prefill
         return {
             "kind": plan.kind,
             "positions": plan.positions,
             "yarn_factor": plan.yarn_factor,
             "packed_from": hip.packed_from,
             "kv_cache": plan.kv_cache,
-            "prefill": _chosen(hip, *_PREFILL) if sparse else None,
-            "decode": _chosen(decode, *_DECODE) if sparse else None,
+            "prefill": _chosen(hip, *_PREFILL) if self.rows == "sparse" else None,
+            "decode": _chosen(plan.decode, *_DECODE) if plan.answers_sparsely else None,
             **asdict(self),
         }
 

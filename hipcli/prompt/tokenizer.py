@@ -1,7 +1,7 @@
 """A model's tokenizer: tokenizer.json by the library `tokenizers`, which is there at once; else by transformers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,17 +51,22 @@ class FastTokenizer:
         self.name = name
         self.because: str | None = None
         self._backend: Backend = Backend.from_file(str(folder / "tokenizer.json"))
-        self._config = _object(folder / "tokenizer_config.json")
+        # Files that come out of training may say to cut every text.
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._config = _settings(folder)
         added = self._backend.get_added_tokens_decoder()
         self.added_tokens: dict[str, tuple[int, bool]] = {
             token.content: (number, bool(token.special)) for number, token in added.items()
         }
-        for declared in (self._config.get("added_tokens_decoder") or {}).values():
-            if declared.get("content") not in self.added_tokens:
-                raise NotSelfContained(f"tokenizer_config.json adds {declared.get('content')!r}")
-        self.chat_template = _template(folder, self._config)
         tokens = ((key, _content(value)) for key, value in self._config.items() if key.endswith("_token"))
         self._special = {key: content for key, content in tokens if content is not None}
+        known = {token.content: token for token in added.values()}
+        for declared in _declared(self._config, self._special.values()):
+            token = known.get(declared["content"])
+            if token is None or any(getattr(token, key, value) != value for key, value in declared.items()):
+                raise NotSelfContained(f"tokenizer.json and the files beside it disagree on {declared['content']!r}")
+        self.chat_template = _template(folder, self._config)
         self.bos_id, self.eos_id = (self._id(f"{key}_token") for key in ("bos", "eos"))
 
     def encode(self, text: str, *, control: bool) -> list[int]:
@@ -158,6 +163,24 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path.name} is not an object")
     return content
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json, and what old models have in files beside it."""
+    config = _object(folder / "tokenizer_config.json")
+    if "added_tokens_decoder" not in config:
+        config |= _object(folder / "special_tokens_map.json")
+        added = _object(folder / "added_tokens.json")
+        config["added_tokens_decoder"] = {number: {"content": content} for content, number in added.items()}
+    return config
+
+
+def _declared(config: Mapping[str, Any], special: Iterable[str]) -> list[Mapping[str, Any]]:
+    """The tokens, each with what is said of it, that have to be in the vocabulary beside the words."""
+    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+    names = (*special, *map(_content, extra.values() if isinstance(extra, dict) else extra))
+    added = (config["added_tokens_decoder"] or {}).values()
+    return [*added, *({"content": name} for name in names if name is not None)]
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> str | None:

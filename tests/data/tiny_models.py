@@ -43,8 +43,12 @@ def make_model(family: str, **settings: Any) -> PreTrainedModel:
 
 
 def save_model(folder: Path, family: str, **settings: Any) -> Path:
-    """A folder with a random model whose tokens are bytes."""
-    make_model(family, **settings).save_pretrained(folder)
+    """A folder with a random model whose tokens are bytes. With a head of its own it answers in ASCII."""
+    model = make_model(family, **settings)
+    if not model.config.tie_word_embeddings:
+        others = [i for i, token in enumerate(byte_tokens()) if "<|" in token or not token.replace("Ġ", " ").isascii()]
+        model.lm_head.weight.data[others] = 0
+    model.save_pretrained(folder)
     plain = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(byte_tokens())}, merges=[]))
     plain.pre_tokenizer = ByteLevel(add_prefix_space=False)
     plain.decoder = decoders.ByteLevel()

@@ -16,6 +16,18 @@ from hipcli.documents.document import Document, Page
 Run = Callable[..., Any]
 
 
+@pytest.fixture
+def story(tmp_path: Path) -> Path:
+    """A document so long that attention is sparse, and within the window."""
+    path = tmp_path / "story.txt"
+    path.write_text("word " * 2500)
+    return path
+
+
+def length(fake: FakeRuntime, text: str) -> int:
+    return len(fake.tokenizer.encode(text, control=False))
+
+
 def test_summarize_prints_the_answer_and_nothing_else(hip: Run, fake: FakeRuntime, note: Path) -> None:
     done = hip("summarize", note)
     assert (done.code, done.out, done.err) == (0, "All is well.\n", "")
@@ -24,11 +36,11 @@ def test_summarize_prints_the_answer_and_nothing_else(hip: Run, fake: FakeRuntim
     assert "Summarize the document above" not in fake.reads[0]
 
 
-def test_a_gpu_selects_more_often_unless_told_otherwise(hip: Run, fake: FakeRuntime, note: Path) -> None:
+def test_a_gpu_selects_more_often_unless_told_otherwise(hip: Run, fake: FakeRuntime, story: Path) -> None:
     for fake.on_gpu, given, used in ((False, (), 8), (True, (), 2), (True, ("--refresh-interval", "8"), 8)):
-        done = hip("ask", "--json", "-q", "Who?", *given, note)
-        assert fake.attentions[-1].refresh_interval == used
-        assert json.loads(done.out)["attention"]["refresh_interval"] == used
+        done = hip("ask", "--json", "-q", "Who?", *given, story)
+        assert fake.plans[-1].decode.refresh_interval == used
+        assert json.loads(done.out)["attention"]["decode"]["refresh_interval"] == used
 
 
 def test_length_reaches_the_prompt(hip: Run, fake: FakeRuntime, note: Path) -> None:
@@ -110,10 +122,9 @@ def test_json_follows_its_schema(hip: Run, fake: FakeRuntime, note: Path) -> Non
     assert answer["documents"][0]["path"] == str(note)
     assert answer["documents"][0]["characters"] == 31
     assert answer["documents"][0]["pages"] is None
-    tokens = len(fake.tokenizer.encode(fake.reads[0])) + sum(len(fake.tokenizer.encode(q)) for q in fake.questions)
-    assert answer["usage"]["prompt_tokens"] == tokens
+    assert [item["fault"] for item in answer["answers"]] == [None, None]
+    assert answer["usage"]["prompt_tokens"] == sum(length(fake, text) for text in (*fake.reads, *fake.questions))
     assert answer["usage"]["completion_tokens"] == 2
-    assert answer["usage"]["truncated"] is False
     assert answer["timings"]["decode_s"] == 0.5
     assert answer["memory"]["peak_gib"] == 3.0
 
@@ -146,11 +157,74 @@ def test_an_answer_cut_off_is_said_to_be(hip: Run, fake: FakeRuntime, note: Path
     assert hip("summarize", "--quiet", note).err == ""
 
 
-def test_verbose_prints_statistics(hip: Run, fake: FakeRuntime, note: Path) -> None:
+@pytest.mark.parametrize(
+    ("answer", "fault"), [([], "the answer is empty"), (["\n", " "], "the answer is one token over and over")]
+)
+def test_an_answer_that_is_none_is_an_error(
+    hip: Run, fake: FakeRuntime, note: Path, answer: list[str], fault: str
+) -> None:
+    fake.pieces, fake.fault = answer, fault
+    done = hip("ask", "-q", "When?", note)
+    assert (done.code, done.out) == (1, "")
+    error, hint = done.err.splitlines()
+    assert error == f"hip: error: When?: {fault}"
+    assert hint.startswith("hint: ") and "--model" in hint
+    done = hip("summarize", "--json", note)
+    assert (done.code, done.err.splitlines()[0]) == (1, f"hip: error: {note}: {fault}")
+    result = json.loads(done.out)
+    jsonschema.validate(result, schema("answer.schema.json"))
+    assert [(item["text"], item["fault"]) for item in result["answers"]] == [("", fault)]
+
+
+def test_a_fault_names_its_question_or_file(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
+    fake.pieces, fake.fault = [], "the answer is empty"
+    questions = hip("ask", "-q", "When?", "-q", "Who?", note)
+    assert questions.err.splitlines()[::2] == [f"hip: error: {name}: {fake.fault}" for name in ("When?", "Who?")]
+    other = tmp_path / "other.txt"
+    other.write_text("Rain fell.")
+    files = hip("summarize", "--each", note, other)
+    assert files.err.splitlines()[::2] == [f"hip: error: {path}: {fake.fault}" for path in (note, other)]
+
+
+def test_verbose_prints_the_plan_and_statistics(hip: Run, fake: FakeRuntime, note: Path, story: Path) -> None:
     done = hip("summarize", "-v", note)
     assert done.out == "All is well.\n"
-    assert "decode 12.0 tok/s" in done.err
-    assert "dense, as below min_context=" in done.err
+    *lines, statistics = done.err.splitlines()
+    assert lines == [
+        "model: decoder (it is a fake); weights packed",
+        "tokenizer: tokenizers",
+        "self-check: passed in 0.12 s",
+        f"documents: all keys ({fake.plans[0].prompt_tokens} tokens, and rows see 4,096 keys anyway)",
+        "decode: eager (it is a fake)",
+    ]
+    assert "decode 12.0 tok/s" in statistics and " · dense · " in statistics
+    *lines, statistics = hip("summarize", "-v", story).err.splitlines()
+    assert lines[3:5] == [
+        "documents: summary-exact by torch, top_k=1024 sink=64 window=512, 7 layers with all keys",
+        "answer: summary, top_k=2048 window=512, selected anew every 8 tokens",
+    ]
+    assert " · hip top_k=1024 refresh_interval=8 · " in statistics
+    assert hip("summarize", story).err == ""
+
+
+def test_json_holds_the_attention_that_ran(hip: Run, fake: FakeRuntime, note: Path, story: Path) -> None:
+    short, long, both = (
+        json.loads(hip("summarize", "--json", *given).out)["attention"]
+        for given in ((note,), (story,), ("--each", story, note))
+    )
+    assert (short["rows"], short["prefill"], short["decode"]) == ("dense", None, None)
+    assert short["dense_because"] is not None
+    assert (long["rows"], long["dense_because"]) == ("sparse", None)
+    assert (long["prefill"]["min_context"], long["prefill"]["top_k"]) == (0, 1024)
+    assert (long["decode"]["top_k"], long["decode"]["selector"]) == (2048, "summary")
+    assert both == long, "that of the longest prompt"
+
+
+def test_a_long_answer_to_a_short_document_is_told_to_become_sparse(hip: Run, fake: FakeRuntime, note: Path) -> None:
+    done = hip("summarize", "--json", "-v", "-n", "5000", note)
+    attention = json.loads(done.out)["attention"]
+    assert (attention["prefill"], attention["decode"]["top_k"]) == (None, 2048)
+    assert " · dense answer top_k=2048 refresh_interval=8 · " in done.err
 
 
 def test_output_file_appears_when_all_went_well(hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path) -> None:
@@ -222,9 +296,9 @@ def test_the_attention_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> Non
 
 def test_the_context_has_room_for_the_longest_question_and_its_answer(hip: Run, fake: FakeRuntime, note: Path) -> None:
     hip("ask", "-q", "Who?", "-q", "Who " * 50, "-n", "99", note)
-    encode = fake.tokenizer.encode
-    longest = max(len(encode(question)) for question in fake.questions)
-    assert fake.capacities == [len(encode(fake.reads[0])) + longest + 99]
+    (plan,) = fake.plans
+    assert plan.prompt_tokens == length(fake, fake.reads[0]) + max(length(fake, each) for each in fake.questions)
+    assert plan.capacity == plan.prompt_tokens + 99
 
 
 def test_pages_are_marked(hip: Run, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:

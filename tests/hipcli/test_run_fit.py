@@ -13,7 +13,13 @@ from hip_attention import HipConfig
 from hip_attention.rope_config import Yarn
 from schemas import schema
 
+from hipcli.cli.options import KvStorage
+
 Run = Callable[..., Any]
+
+
+def kept_as(fake: FakeRuntime) -> list[KvStorage]:
+    return [plan.kv_cache for plan in fake.plans]
 
 
 def test_too_long_for_the_window(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
@@ -70,11 +76,11 @@ def tight(fake: FakeRuntime, tmp_path: Path) -> Path:
 
 def test_where_memory_is_short_keys_and_values_are_kept_as_integers(hip: Run, fake: FakeRuntime, tight: Path) -> None:
     done = hip("summarize", "--json", tight)
-    assert (done.code, fake.kept_as) == (0, ["int8"])
+    assert (done.code, kept_as(fake)) == (0, ["int8"])
     assert "hip: keys and values are kept as int8: " in done.err
     answer = json.loads(done.out)
     jsonschema.validate(answer, schema("answer.schema.json"))
-    assert answer["memory"]["kv_cache"] == "int8"
+    assert answer["attention"]["kv_cache"] == "int8"
     plan = json.loads(hip("summarize", "--dry-run", "--json", tight).out)
     jsonschema.validate(plan, schema("budget.schema.json"))
     memory = plan["readings"][0]["memory"]
@@ -82,7 +88,7 @@ def test_where_memory_is_short_keys_and_values_are_kept_as_integers(hip: Run, fa
     assert "keys and values as int8 0." in hip("summarize", "--dry-run", tight).out
     fake.available = 2**40
     done = hip("summarize", "--json", tight)
-    assert "int8" not in done.err and json.loads(done.out)["memory"]["kv_cache"] == "full"
+    assert "int8" not in done.err and json.loads(done.out)["attention"]["kv_cache"] == "full"
     fake.available = 2**20
     done = hip("summarize", tight)
     assert done.code == 3 and "--kv-cache" not in done.err
@@ -101,7 +107,7 @@ def test_what_keys_and_values_are_kept_as_can_be_said(
     assert hip("summarize", tight).code == 0
     fake.shape = replace(fake.shape, window=None)
     assert hip("summarize", "--attention", "dense", tight).code == 0
-    assert fake.kept_as == ["int8", "int8", "full"]
+    assert kept_as(fake) == ["int8", "int8", "full"]
 
 
 def test_dry_run_loads_no_weights(hip: Run, fake: FakeRuntime, note: Path) -> None:
@@ -135,14 +141,14 @@ def test_a_book_beyond_the_window_is_read_with_packed_positions(
     book.write_text("word " * 5000)
     done = hip("summarize", "--json", "--each", book, note)
     assert done.code == 0
-    assert [hip.packed_from for hip in fake.attentions] == [8192, None], "each document by its own length"
+    assert [plan.hip.packed_from for plan in fake.plans] == [8192, None], "each document by its own length"
     assert "beyond the 8,192 that" in done.err
     attention = json.loads(done.out)["attention"]
     assert (attention["positions"], attention["packed_from"]) == ("packed", 8192)
     assert "positions: packed" in hip("summarize", "--dry-run", book).out
-    assert (attention["window"], [hip.window for hip in fake.attentions]) == (4096, [4096, 512])
+    assert (attention["prefill"]["window"], [plan.hip.window for plan in fake.plans]) == (4096, [4096, 512])
     told = json.loads(hip("summarize", "--json", "--window", "512", book).out)["attention"]
-    assert (told["window"], fake.attentions[-1].window) == (512, 512)
+    assert (told["prefill"]["window"], fake.plans[-1].hip.window) == (512, 512)
     # At least 64 sink + 512 window + 128 block_q + 16 block_k.
     assert hip("summarize", book, "--top-k", str(8192 - 720)).code == 0
     assert hip("summarize", book, "--top-k", str(8192 - 704)).code == 2, "more keys than the window has positions"
@@ -163,8 +169,8 @@ def test_a_book_beyond_the_window_of_qwen_is_read_with_stretched_positions(
     attention = answer["attention"]
     assert (attention["positions"], attention["yarn_factor"], attention["packed_from"]) == ("yarn", 2, None)
     done = hip("summarize", "--each", note, *books)
-    assert fake.stretches == [Yarn(2, 8192), None, Yarn(2, 8192), Yarn(4, 8192), None]
-    assert fake.attentions[-1].packed_from == 8192, "four times the window is not enough"
+    assert [plan.yarn for plan in fake.plans] == [Yarn(2, 8192), None, Yarn(2, 8192), Yarn(4, 8192), None]
+    assert fake.plans[-1].hip.packed_from == 8192, "four times the window is not enough"
     assert [line.rpartition(": positions are ")[2] for line in done.err.splitlines()] == [
         "stretched 2 times (YaRN)",
         "stretched 4 times (YaRN)",
@@ -183,7 +189,7 @@ def test_positions_stretched_by_force(hip: Run, fake: FakeRuntime, note: Path, t
     yarn = ("summarize", "--positions", "yarn")
     assert hip(*yarn, "--each", story, note).err == ""
     assert hip(*yarn, "--attention", "dense", story).code == 0
-    assert fake.stretches == [Yarn(2, 8192), None, Yarn(2, 8192)]
+    assert [plan.yarn for plan in fake.plans] == [Yarn(2, 8192), None, Yarn(2, 8192)]
     done = hip(*yarn, saga)
     assert (done.code, fake.loads) == (3, 2)
     assert "more than the window of smollm2-135m, stretched 4 times, holds" in done.err
@@ -197,7 +203,42 @@ def test_positions_stretched_by_force(hip: Run, fake: FakeRuntime, note: Path, t
 def test_positions_asked_for(hip: Run, fake: FakeRuntime, note: Path) -> None:
     assert hip("summarize", "--positions", "packed", note).err == ""
     assert hip("summarize", note).err == ""
-    assert [hip.packed_from for hip in fake.attentions] == [4096, None]
+    assert [plan.hip.packed_from for plan in fake.plans] == [4096, None]
     fake.shape = replace(fake.shape, window=None)
     assert hip("summarize", "--positions", "packed", note).code == 0
     assert hip("summarize", "--attention", "dense", "--positions", "packed", note).code == 2
+
+
+@pytest.fixture
+def limited(fake: FakeRuntime) -> FakeRuntime:
+    """A model that transformers runs."""
+    fake.limits = "olmo2 models are run by transformers"
+    return fake
+
+
+@pytest.mark.parametrize("option", [("--positions", "packed"), ("--positions", "yarn"), ("--kv-cache", "int8")])
+def test_a_model_that_transformers_runs_refuses_what_it_lacks(
+    hip: Run, limited: FakeRuntime, note: Path, option: tuple[str, str]
+) -> None:
+    done = hip("summarize", *option, note)
+    assert (done.code, done.out, limited.loads) == (2, "", 0)
+    error, hint = done.err.splitlines()
+    assert error == f"hip: error: {' '.join(option)}: this model cannot: {limited.limits}"
+    assert hint.startswith(f"hint: say {option[0]} ")
+
+
+def test_the_context_of_a_model_that_transformers_runs_ends_with_its_window(
+    hip: Run, limited: FakeRuntime, tight: Path
+) -> None:
+    limited.available = None
+    done = hip("summarize", tight)
+    assert (done.code, done.out, limited.loads) == (3, "", 0)
+    assert "more than the window of" in done.err and "--model" in done.err
+    assert "--positions" not in done.err
+    limited.shape = replace(limited.shape, window=2**20)
+    assert hip("summarize", tight).code == 0
+    limited.available = limited.memory(10_000, HipConfig(), "full").needed
+    done = hip("summarize", tight)
+    assert done.code == 3 and "more than is free" in done.err
+    assert "--kv-cache" not in done.err, "it has no integers"
+    assert kept_as(limited) == ["full"]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from hipcli.evaluation import questions
+from hipcli.evaluation.perplexity import losses
 from hipcli.evaluation.specs import parse
 from hipcli.evaluation.subject import Subject
 from hipcli.models.resolve import resolve
@@ -59,11 +61,10 @@ def test_perplexity_of_sparse_attention_differs_and_of_full_does_not(evaluate, b
 def test_losses_are_those_of_the_plain_model(model, book) -> None:
     subject = Subject(resolve(str(model)), "cpu", "float32")
     ids = subject.encoder.text(book.read_text())[:600]
-    from hipcli.evaluation.perplexity import losses
-
     found = losses(subject, subject.hidden(ids, parse("dense"), 450)[:-1], ids)
+    theirs = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="eager")
     with torch.no_grad():
-        logits = subject.model(torch.tensor([ids]), use_cache=False).logits[0].log_softmax(1)
+        logits = theirs(torch.tensor([ids]), use_cache=False).logits[0].log_softmax(1)
     expected = -logits[450:599].gather(1, torch.tensor(ids[451:])[:, None])[:, 0]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 

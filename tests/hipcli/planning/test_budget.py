@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from hip_attention.cache.layer import LayerCache
 from hip_attention.config import HipConfig
-from hip_attention.rope import Rotary
 from hip_attention.rope_config import Yarn
-from small_layers import feed, tables, tensors
+from small_layers import feed, small_rope, tensors
 
 from hipcli.cli.options import KvStorage
 from hipcli.errors import ExitCode, HipError
@@ -64,6 +63,7 @@ def test_too_long_for_stretched_positions() -> None:
     long = refusal(replace(plan(window=170), yarn=Yarn(2, 170)))
     assert long.message == "a.txt: needs 350 tokens, 10 more than the window of m, stretched 2 times, holds"
     assert "--positions auto" in (long.hint or "")
+    assert "--positions" not in (refusal(replace(plan(window=170), can_reach=False)).hint or "")
 
 
 def test_hints_offer_only_what_helps() -> None:
@@ -101,9 +101,9 @@ def test_memory_of_a_known_model() -> None:
 @pytest.mark.parametrize(
     ("config", "kind", "keys"),
     [
-        (HipConfig(dense_layers=3), "int8", 5 * 131072),  # three dense layers, and twice one for the others
-        (HipConfig(dense_layers=40), "int8", 34 * 131072),
-        (HipConfig(dense_layers=3, packed_from=8192), "int8", 5 * (8192 + 128)),
+        (HipConfig(dense_layers=3), "int8", 2 * 131072),
+        (HipConfig(dense_layers=3, packed_from=8192), "int8", 5 * (8192 + 128)),  # and those of the dense layers
+        (HipConfig(dense_layers=40, packed_from=8192), "int8", 34 * (8192 + 128)),
         (HipConfig(dense_layers=3, packed_from=8192), "full", 5 * (8192 + 128)),
         (HipConfig(dense_layers=3), "full", 0),
         (HipConfig(backend="dense"), "full", 0),
@@ -133,7 +133,7 @@ def test_a_processor_decodes_from_what_it_keeps_side_by_side(tokens: int, change
     config = replace(HipConfig(top_k=32, block_q=16, sink=16, window=32, dense_layers=1, min_context=0), **changes)
     shape = replace(LLAMA_8B, layers=3, heads=6, kv_heads=2, head_dim=16)
     cpu, gpu = (budget.memory(shape, tokens, config, 4, None, on_gpu=on_gpu).workspace for on_gpu in (False, True))
-    cache = LayerCache(config, tokens, Rotary(tables))
+    cache = LayerCache(config, tokens, small_rope())
     query, key, value = tensors(tokens, heads=6)
     feed(cache, query, key, value, 0, tokens - 1)
     feed(cache, query, key, value, tokens - 1, tokens)
@@ -149,7 +149,7 @@ def test_a_processor_decodes_from_what_it_keeps_side_by_side(tokens: int, change
 
 @pytest.mark.parametrize(
     ("config", "dense", "copies"),
-    [(HipConfig(dense_layers=3), 3, 5), (HipConfig(packed_from=131072), 0, 0)],
+    [(HipConfig(dense_layers=3), 3, 2), (HipConfig(packed_from=131072), 0, 0)],
 )
 def test_integers_take_half_and_the_numbers_of_one_layer(config: HipConfig, dense: int, copies: int) -> None:
     """128 dimensions are 128 codes and a scale of two bytes; layers that read everything stay as they are."""
@@ -186,6 +186,14 @@ def test_choice_of_what_to_keep(kind: str, available: int | None, kept: str | No
     assert choose(kind, full, int8, kept) == chosen
     assert choose(kind, full, None, kept) == "full", "dense attention has no choice"
     assert choose("auto", full, Memory(1, 8, 1, 1, available)) == "full", "where integers take more"
+
+
+def test_limits_refuse_integers() -> None:
+    short, less = (Memory(1, size, 1, 1, 5) for size in (7, 4))
+    assert [choose(kind, short, less, "int8", "it is phi") for kind in ("auto", "full")] == ["full", "full"]
+    with pytest.raises(HipError, match="--kv-cache int8: this model cannot: it is phi") as caught:
+        choose("int8", short, None, limits="it is phi")
+    assert (caught.value.exit_code, bool(caught.value.hint)) == (ExitCode.USAGE, True)
 
 
 @pytest.mark.parametrize("config", [HipConfig(backend="dense"), HipConfig(top_k=0)])

@@ -106,3 +106,17 @@ def test_refused(positions, hip: HipConfig, shape: ModelShape, said: str) -> Non
         place(hip, positions, 10_000, shape)
     assert caught.value.exit_code == ExitCode.USAGE
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("positions", ["packed", "yarn"])
+def test_limits_refuse_positions_by_force(positions) -> None:
+    with pytest.raises(HipError, match=f"--positions {positions}: this model cannot: it is phi") as caught:
+        place(HIP, positions, 100, QWEN, limits="it is phi")
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("positions", ["auto", "exact"])
+@pytest.mark.parametrize("shape", [LLAMA, QWEN])
+def test_limits_leave_positions_as_they_are(positions, shape: ModelShape) -> None:
+    assert place(HIP, positions, 10_000, shape, OURS, "it is phi") == (HIP, None)
