@@ -1,6 +1,7 @@
 """Which implementation runs where."""
 
 import importlib.util
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -56,6 +57,11 @@ def uses_triton(config: HipConfig, device: torch.device) -> bool:
     if device.type != "cuda" and not knobs.runtime.interpret:
         raise ValueError(f"backend triton needs a GPU, not {device.type}")
     return True
+
+
+def has_kernels(config: HipConfig, device: torch.device) -> bool:
+    """Whether the Triton kernels that search nothing run on `device`: they serve dense attention, too."""
+    return uses_triton(replace(config, backend="auto") if config.backend == "dense" else config, device)
 
 
 def make_summaries(config: HipConfig, device: torch.device, capacity: int = 0) -> Summaries:

@@ -36,10 +36,6 @@ class Decode:
         self._layer: LayerDecode | None = None
         self._steps = 0  # tokens decoded since the last prefill, rewind or first packed one
         self._packed = False  # where the working set stands
-        self.configure(config)
-
-    def configure(self, config: HipConfig) -> None:
-        """Attend so from now on."""
         self.config = config.of_decode
 
     def reset(self) -> None:

@@ -1,13 +1,12 @@
 """One layer of attention over its cached keys and values: prefill in chunks, questions, decode."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from hip_attention.attention import NEEDS_ROPE, Unrotated, prefill, sliding_attention, sparse_rows
-from hip_attention.backend import uses_triton
+from hip_attention.backend import has_kernels
 from hip_attention.cache.decode import Decode
 from hip_attention.cache.key_index import KeyIndex
 from hip_attention.cache.key_values import KeyValues, Scratch
@@ -82,11 +81,9 @@ class LayerCache:
         """Whether a `DeviceStep` can decode the next token: with Triton, and by what the device knows."""
         config = self.decode.config
         searches = config.backend != "dense" and config.top_k > 0
-        dense = replace(config, backend="auto") if config.backend == "dense" else config
-        return (
-            self._attention is None and self.length > 0 and uses_triton(dense, self.stored.keys.like.device)
-            and not (searches and config.reads_keys)
-        )  # fmt: skip
+        if self._attention is not None or self.length == 0 or (searches and config.reads_keys):
+            return False
+        return has_kernels(config, self.stored.keys.like.device)
 
     def export(self, start: int, stop: int) -> dict[str, Tensor]:
         """What is stored of tokens [start, stop), as named views of it; most are [B, Hkv, stop - start, *]."""
@@ -159,7 +156,7 @@ class LayerCache:
         rope = self._arriving
         if rope is None:
             return query, key
-        if query.is_cuda and uses_triton(replace(self.config, backend="auto"), query.device):
+        if has_kernels(self.config, query.device):
             from hip_attention.triton_backend.rope import rotate_pair
 
             # Graphs keep the addresses of tables: these move only when the keys do.
