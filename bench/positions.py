@@ -19,8 +19,8 @@ from unittest.mock import patch
 import torch
 from common import RESULTS, load, machine, save, tokens
 from hip_attention import HipConfig
-from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
 from hip_attention.rope_config import Yarn
+from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
 from perplexity import losses
 
 from hipcli.evaluation.specs import parse

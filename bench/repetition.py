@@ -3,8 +3,8 @@
     python bench/repetition.py --model MODEL --questions ../shared/data/qa.jsonl FILE...
 
 Of every file a summary and two answers are written, of up to 300 tokens; of the questions, those with answers to be
-written whose documents fit into --context tokens. A text loops where more than three tenths of its words in fours have
-stood in it before.
+written whose documents fit into --context tokens, by type. A text loops where more than three tenths of its words in
+fours have stood in it before.
 """
 
 import argparse
@@ -79,13 +79,19 @@ def scores(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     for way, repetition in WAYS.items():
         with patch.object(subject, "Sampling", lambda chosen=repetition: Sampling(repetition=chosen)):
             evaluated = subject.Subject(resolve(options.model, print))
-            units, _ = questions.units(items, False, options.context, None, 0, evaluated)
+            units = [
+                unit
+                for summaries in (False, True)
+                for unit in questions.units(items, summaries, options.context, None, 0, evaluated)[0]
+            ]
+            if not units:
+                raise SystemExit(f"no document fits into {options.context} tokens")
             columns: dict[str, list[float]] = {}
             for unit in units:
                 for metric, values in unit.run(evaluated, parse("hip")).columns.items():
-                    columns.setdefault(metric, []).extend(values)
+                    columns.setdefault(f"{unit.group} {metric}", []).extend(values)
         found[way] = {metric: round(statistics.mean(values), 4) for metric, values in columns.items()}
-        found[way]["n"] = len(next(iter(columns.values())))
+        found[way]["n"] = sum(len(values) for metric, values in columns.items() if metric.endswith(" f1"))
         print(way, found[way], flush=True)
     return found
 
