@@ -4,18 +4,24 @@
 
 Of every file a summary and two answers are written, of up to 300 tokens; of the questions, those with answers to be
 written whose documents fit into --context tokens, by type. A text loops where more than three tenths of its words in
-fours have stood in it before.
+fours have stood in it before. Beside them, registers of payments that are to be copied, in which customers, places and
+the beginnings of account numbers return: the share of lines that come out as they stand.
 """
 
 import argparse
+import random
 import statistics
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+import torch
 from common import load, machine, save
+from torch import Tensor
 
-from hipcli.documents.document import Document
+from hipcli.documents.document import Document, Page
 from hipcli.documents.inputs import ReadOptions, read_documents, standard_input
 from hipcli.engine.engine import Engine
 from hipcli.engine.events import Done, Token
@@ -28,13 +34,34 @@ from hipcli.planning.positions import place
 from hipcli.prompt import templates
 from hipcli.prompt.tokens import PromptEncoder
 
+
+class Everywhere(Repetition):
+    """Names and numbers are penalised, too."""
+
+    def penalised(self, logits: Tensor, produced: Sequence[int], verbatim: Callable[[int], bool]) -> Tensor:
+        return super().penalised(logits, produced, lambda token: False)
+
+
+@dataclass(frozen=True)
+class Used(Repetition):
+    """Divides the logits of all tokens that the answer has used (arXiv 1909.05858, section 4.1)."""
+
+    divisor: float = 1.1
+
+    def penalised(self, logits: Tensor, produced: Sequence[int], verbatim: Callable[[int], bool]) -> Tensor:
+        tokens = torch.tensor(sorted(set(produced)), device=logits.device, dtype=torch.long)
+        some = logits[:, tokens]
+        return logits.index_copy(1, tokens, torch.where(some > 0, some / self.divisor, some * self.divisor))
+
+
 WAYS = {
     "none": Repetition(dry=0),
-    "used tokens / 1.1": Repetition(dry=0, used=1.1),
-    "used tokens / 1.2": Repetition(dry=0, used=1.2),
-    "DRY 0.8, passages of 2": Repetition(dry=0.8, allowed=2),
-    "DRY 0.8, passages of 4": Repetition(dry=0.8, allowed=4),
-    "DRY 0.8, passages of 8": Repetition(dry=0.8, allowed=8),
+    "used tokens / 1.1": Used(divisor=1.1),
+    "used tokens / 1.2": Used(divisor=1.2),
+    "DRY 0.8, passages of 2, names too": Everywhere(),
+    "DRY 0.8, passages of 2": Repetition(),
+    "DRY 0.8, passages of 4": Repetition(allowed=4),
+    "DRY 0.8, passages of 8": Repetition(allowed=8),
 }
 QUESTIONS = ("What is this about?", "Who are the people or parties that are named, and what do they do?")
 ANSWER = 300
@@ -70,6 +97,38 @@ def written(options: argparse.Namespace, loaded, tokenizer, document: Document) 
                     "tokens": done.completion_tokens, "finish": done.finish_reason, "decode_s": done.decode_s,
                 })  # fmt: skip
     return found
+
+
+def register(seed: int) -> list[str]:
+    """Twelve payments of a few customers."""
+    rng = random.Random(seed)
+    accounts = ["".join(rng.choices("0123456789", k=18)) for _ in range(3)]
+    customers = [
+        "Todos Medical Ltd. & Co. KG, Hauptstr. 12, 10827 Berlin",
+        "Care G. B. Plus Ltd., 5 Ha'Melacha St., Rehovot",
+    ]
+    return [
+        f"{2040 + n} | {rng.choice(customers)} | DE{rng.choice(accounts)} | {rng.randrange(100, 999)}.00 EUR | paid"
+        for n in range(12)
+    ]
+
+
+def copied(loaded, tokenizer, repetition: Repetition, count: int = 6) -> float:
+    """Share of lines of registers that an answer gives as they stand."""
+    right = []
+    for seed in range(count):
+        lines = register(seed)
+        document = Document("register.txt", "text", (Page(1, "\n".join(lines)),), "")
+        prompt = templates.load("ask", {}, None)
+        encoder = PromptEncoder(tokenizer, prompt.system())
+        prefix = encoder.prefix(prompt.documents([document]))
+        question = "Copy all twelve lines of the register exactly as they stand, one below the other."
+        engine = Engine(loaded, tokenizer, parse("hip").config, Sampling(repetition=repetition), 4096)
+        list(engine.read(prefix))
+        events = engine.answer(encoder.suffix(prompt.question([document], question)), 1200)
+        text = "".join(event.text for event in events if isinstance(event, Token))
+        right += [line in text for line in lines]
+    return statistics.mean(right)
 
 
 def scores(options: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -110,8 +169,9 @@ def main() -> None:
             texts[way] += found
     rows = {}
     for way, found in texts.items():
+        rows[way] = {"copied": round(copied(loaded, tokenizer, WAYS[way]), 3)}
         if found:
-            rows[way] = {
+            rows[way] |= {
                 "n": len(found),
                 "loops": sum(each["repeated"] > 0.3 for each in found),
                 "stopped for repetition": sum(each["finish"] == "repetition" for each in found),
@@ -120,7 +180,7 @@ def main() -> None:
                 "tokens": statistics.mean(each["tokens"] for each in found),
                 "ms a token": round(1e3 * sum(e["decode_s"] for e in found) / sum(e["tokens"] for e in found), 2),
             }
-            print(way, rows[way], flush=True)
+        print(way, rows[way], flush=True)
     name = Path(options.model or "default").stem
     result = {"rows": rows, "scores": scores(options) if options.questions else {}, "texts": texts}
     save(f"repetition_{name}", result)

@@ -1,7 +1,7 @@
 """How the next token of an answer is chosen."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,10 +25,14 @@ class Sampling:
 
 
 class Chooser:
-    """Picks the next token; one random stream an answer, so that a seed repeats it."""
+    """Picks the next token; one random stream an answer, so that a seed repeats it.
 
-    def __init__(self, sampling: Sampling, device: torch.device) -> None:
+    Tokens that are `verbatim` may be repeated.
+    """
+
+    def __init__(self, sampling: Sampling, device: torch.device, verbatim: Callable[[int], bool]) -> None:
         self._sampling = sampling
+        self._verbatim = verbatim
         self._generator = torch.Generator(device)
         if sampling.seed is None:
             self._generator.seed()
@@ -40,7 +44,7 @@ class Chooser:
 
         Raises HipError where the largest logit is no number, as NaN would be.
         """
-        logits = self._sampling.repetition.penalised(logits, produced)
+        logits = self._sampling.repetition.penalised(logits, produced, self._verbatim)
         largest, likeliest = torch.cat([x.double() for x in logits.max(-1)]).tolist()  # waits for the device once
         if not math.isfinite(largest):
             raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")

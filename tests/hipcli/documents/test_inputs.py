@@ -221,8 +221,8 @@ class TestStandardInput:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no shared data here")
 def test_real_directory() -> None:
-    results = read(REAL)
+    results = [result for name in ("books", "contracts", "meetings", "pdf", "stories") for result in read(REAL / name)]
     failed = [result.message for result in results if isinstance(result, HipError)]
     assert len(failed) == 1 and failed[0].endswith("aes256_r6.pdf: protected by a password")
     paths = [result.path for result in results if isinstance(result, Document)]
-    assert len(paths) == 29 and paths == sorted(paths)
+    assert len(paths) == 27 and paths == sorted(paths)
