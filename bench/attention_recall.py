@@ -5,36 +5,36 @@ python bench/attention_recall.py TEXT [TOKENS [MODEL]]; without a GPU set TRITON
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from common import load, save, tokens
+from hip_attention.cache.step import Step
 from hip_attention.config import HipConfig
 from hip_attention.plan import Slab
 from hip_attention.torch_backend import select as torch_select
+from hip_attention.torch_backend.dense import dense_attention
 from hip_attention.torch_backend.summaries import KeySummaries
 from hip_attention.triton_backend.select import select
 from hip_attention.triton_backend.summaries import TreeSummaries
 from torch import Tensor
-from transformers import AttentionInterface
+
+from hipcli.models.language_model import LanguageModel
 
 BLOCKS = 4
 
 
-def capture(model: Any, ids: list[int], layers: list[int]) -> dict[int, tuple[Tensor, Tensor]]:
-    """Queries and keys [1, H, T, D], rotated, that the attention of some layers is given."""
-    found = {}
-    dense = AttentionInterface()["sdpa"]
+def capture(model: LanguageModel, ids: list[int]) -> list[tuple[Tensor, Tensor]]:
+    """By layer, queries and keys [1, H, T, D], rotated, of dense attention. Layers of sliding windows are left out."""
+    found: list[tuple[Tensor, Tensor]] = []
 
-    def spy(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
-        if module.layer_idx in layers:
-            found[module.layer_idx] = (query.float(), key.float())
-        return dense(module, query, key, value, None, **options)
+    def attention(query: Tensor, key: Tensor, value: Tensor, config: HipConfig, scale: float) -> Tensor:
+        found.append((query, key))
+        return dense_attention(query, key, value, scale)
 
-    AttentionInterface.register("spy", spy)
-    model.set_attn_implementation("spy")
-    with torch.no_grad():
-        model(torch.tensor([ids], device=model.device), logits_to_keep=1, use_cache=False)
+    config = HipConfig(dense_layers=0, select_always=True)  # every layer asks for sparse attention
+    cache = model.make_cache(config, len(ids), attention=attention)
+    with torch.inference_mode():
+        model.hidden(torch.tensor(ids, device=model.device), cache, Step(0, len(ids)))
     return found
 
 
@@ -56,14 +56,13 @@ def mass(query: Tensor, key: Tensor, chosen: Tensor, config: HipConfig) -> float
 
 
 def main(text: Path, count: int, name: str | None) -> None:
-    model, tokenizer = load(name, attention="sdpa")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
+    loaded, tokenizer = load(name)
     config = HipConfig(top_k=512, min_context=0, selector="summary", block_q=64, backend="triton")
-    depth = model.config.num_hidden_layers
     count -= count % config.block_q
+    states = capture(loaded.model, tokens(tokenizer, text, count))
     rows = []
-    for layer, (query, key) in capture(model, tokens(tokenizer, text, count), [depth // 3, 2 * depth // 3]).items():
+    for layer in (len(states) // 3, 2 * len(states) // 3):
+        query, key = (x.float() for x in states[layer])
         begin = count - BLOCKS * config.block_q
         tail = query[:, :, begin:].contiguous()
         flat, tree = KeySummaries(config.sink, config.block_k), TreeSummaries(config.sink, config.block_k)

@@ -11,35 +11,25 @@ import statistics
 import torch
 from common import machine, save, seconds
 from hip_attention.cache.layer import LayerCache
+from hip_attention.cache.step import Step
 from hip_attention.config import HipConfig
-from hip_attention.rope import Rotary
-from torch import Tensor
+from hip_attention.rope import Rope
+from hip_attention.rope_config import RopeConfig
 
-from hipcli.engine.engine import CHUNK_CPU
+from hipcli.engine.prefill import CHUNK_CPU
 
 SHAPES = {"SmolLM2-135M": (9, 3, 64), "Qwen2.5-0.5B": (14, 2, 64), "Qwen2.5-1.5B": (12, 2, 128)}
-
-
-def rotary(dim: int) -> Rotary:
-    frequencies = 10_000.0 ** -(torch.arange(0, dim, 2) / dim)
-
-    def tables(positions: Tensor) -> tuple[Tensor, Tensor]:
-        angles = torch.cat((positions[..., None] * frequencies,) * 2, -1)
-        return angles.cos(), angles.sin()
-
-    return Rotary(tables)
 
 
 @torch.inference_mode()
 def read(shape: tuple[int, int, int], dtype: torch.dtype, length: int, dense: bool) -> float:
     heads, heads_k, dim = shape
-    cache = LayerCache(HipConfig(min_context=0), length, rotary(dim))
+    cache = LayerCache(HipConfig(min_context=0), length, Rope(RopeConfig(), dim, length), dense=dense)
     query = torch.randn(1, heads, CHUNK_CPU, dim, dtype=dtype)
     key = torch.randn(1, heads_k, CHUNK_CPU, dim, dtype=dtype)
 
     def chunk() -> None:
-        cache.append(key, key)
-        cache.attend(query, dim**-0.5, dense=dense)
+        cache.attend(query, key, key, Step(cache.length, CHUNK_CPU), scale=dim**-0.5)
 
     return seconds(lambda: [chunk() for _ in range(length // CHUNK_CPU)])
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import jsonschema
 from common import save
 
-SCHEMA = json.loads((resources.files("hipcli") / "schema" / "answer.schema.json").read_text())
+SCHEMA = json.loads((resources.files("hipcli.output") / "schema" / "answer.schema.json").read_text())
 QUESTION = "What is this document about?"
 COMMANDS = {"summarize": [], "ask": ["-q", QUESTION]}
 

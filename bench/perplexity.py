@@ -13,32 +13,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from common import load, machine, save, tokens
-from hip_attention import HipConfig
-from hip_attention.transformers import HipCache
+from common import machine, save, tokens
+from hip_attention.config import HipConfig
+from torch import Tensor
 
-CHUNK = 2048
-
-
-@torch.inference_mode()
-def losses(model, ids: list[int], start: int, cache: HipCache) -> torch.Tensor:
-    """Negative log-likelihood of each token after position `start`, given everything before it; fills `cache`."""
-    found = []
-    for begin in range(0, len(ids), CHUNK):
-        part = torch.tensor([ids[begin : begin + CHUNK]], device=model.device)
-        hidden = model.get_decoder()(part, past_key_values=cache, use_cache=True).last_hidden_state[0]
-        if begin + len(hidden) <= start:
-            continue
-        keep = max(0, start - begin)
-        targets = torch.tensor(ids[begin + keep + 1 : begin + part.shape[1] + 1], device=model.device)
-        for piece, target in zip(hidden[keep : keep + len(targets)].split(256), targets.split(256), strict=True):
-            found.append(F.cross_entropy(model.lm_head(piece).float(), target, reduction="none"))
-    return torch.cat(found)
+from hipcli.engine.prefill import Context
+from hipcli.evaluation.perplexity import last_quarter, losses
+from hipcli.evaluation.specs import Spec
+from hipcli.evaluation.subject import Subject
+from hipcli.models.resolve import resolve
 
 
-def last_quarter(model, ids: list[int], config: HipConfig) -> torch.Tensor:
-    return losses(model, ids, len(ids) * 3 // 4, HipCache(model.config, config, len(ids)))
+def losses_after(start: int, ids: list[int], subject: Subject, context: Context) -> Tensor:
+    """Negative log-likelihood of each token after position `start`, given all before it; fills the empty `context`."""
+    return losses(subject, context.hidden(ids)[start:-1], ids)
 
 
 def settings(budgets: list[int], dense_layers: list[int]) -> dict[str, HipConfig]:
@@ -67,15 +55,19 @@ def main() -> None:
     parser.add_argument("--dense-layers", type=int, nargs="+", default=[HipConfig.dense_layers])
     parser.add_argument("--only", default="", help="run the settings whose name holds this, and dense")
     options = parser.parse_args()
-    model, tokenizer = load(options.model, options.dtype)
+    subject = Subject(resolve(options.model, print), dtype=options.dtype)
     count = options.context * options.stretches
-    stretches = torch.tensor(tokens(tokenizer, options.text, count)).view(options.stretches, -1).tolist()
+    stretches = torch.tensor(tokens(subject.tokenizer, options.text, count)).view(options.stretches, -1).tolist()
+    print(subject.loaded.because, flush=True)  # loads the model before time is taken
     rows, dense = {}, torch.empty(0)
     for name, config in settings(options.top_k, options.dense_layers).items():
         if name != "dense" and options.only not in name:
             continue
         begin = time.perf_counter()
-        loss = torch.cat([last_quarter(model, ids, config) for ids in stretches])
+        spec = Spec(name, "hip", config)
+        loss = torch.cat(
+            [losses_after(last_quarter(ids), ids, subject, subject.context(spec, len(ids))) for ids in stretches]
+        )
         dense = loss if name == "dense" else dense
         difference = loss - dense
         error = (difference.std() / math.sqrt(len(loss))).item()

@@ -17,42 +17,35 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
-from common import RESULTS, load, machine, save, tokens
-from hip_attention import HipConfig
-from hip_attention.rope_config import Yarn
-from hip_attention.transformers import HipCache, attach_rotary, prepare_rotary
-from perplexity import losses
+from common import RESULTS, machine, save, tokens
+from hip_attention.config import HipConfig
+from perplexity import losses_after
+from torch import Tensor
 
-from hipcli.evaluation.specs import parse
-from hipcli.models.resolve import resolve, shape
-from hipcli.planning.positions import stretch
+from hipcli.evaluation.specs import Spec, parse
+from hipcli.evaluation.subject import Subject
+from hipcli.models.resolve import resolve
 
 PIECE = 1024  # tokens that share one cut prompt
 
 
-def sparse(
-    model, ids: list[int], start: int, config: HipConfig, factor: int, int8: bool, yarn: Yarn | None
-) -> torch.Tensor:
-    """HiP attention whose first, else dense, layers select `factor` times as many keys past the window."""
-    rotaries = prepare_rotary(model, config, len(ids), yarn, int8)
-    cache = HipCache(model.config, config, len(ids), rotaries, int8=int8)
-    for layer in cache.layers[: config.dense_layers]:
-        layer.config = replace(config, top_k=config.top_k * factor)
-    return losses(model, ids, start, cache)
+def sparse(subject: Subject, ids: list[int], start: int, spec: Spec, factor: int) -> Tensor:
+    """Attention by `spec`; its first, else dense, layers select `factor` times as many keys at packed positions."""
+    context = subject.context(spec, len(ids))
+    for layer in context.cache.layers[: spec.config.dense_layers]:
+        layer.config = replace(layer.config, top_k=layer.config.top_k * factor)
+    return losses_after(start, ids, subject, context)
 
 
-def cut(model, ids: list[int], start: int, context: int) -> torch.Tensor:
+def cut(subject: Subject, ids: list[int], start: int, context: int) -> Tensor:
     """Dense attention; each token is given at least `context` of those before it and at most PIECE more."""
-    attach_rotary(model)
-    parts = []
-    for begin in range(start, len(ids) - 1, PIECE):
-        part = ids[begin - context : begin + PIECE + 1]
-        parts.append(losses(model, part, context, HipCache(model.config, HipConfig(backend="dense"), len(part))))
-    return torch.cat(parts)
+    parts = [ids[begin - context : begin + PIECE + 1] for begin in range(start, len(ids) - 1, PIECE)]
+    dense = parse("dense")
+    return torch.cat([losses_after(context, part, subject, subject.context(dense, len(part))) for part in parts])
 
 
-def measure(options: argparse.Namespace, model, ids: list[int]) -> None:
-    packed_from = options.packed_from or model.config.max_position_embeddings
+def measure(options: argparse.Namespace, subject: Subject, ids: list[int]) -> None:
+    packed_from = options.packed_from or subject.window
     name = f"positions_{(options.model or 'default').replace('/', '_')}_{options.start}_{options.stop}"
     path = RESULTS / f"{name}.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else {}
@@ -66,14 +59,13 @@ def measure(options: argparse.Namespace, model, ids: list[int]) -> None:
             continue
         begin = time.perf_counter()
         if setting.startswith("cut"):
-            loss, config = cut(model, ids, options.start, int(setting.split()[-1])), None
+            loss, config = cut(subject, ids, options.start, int(setting.split()[-1])), None
         else:
             spec = parse(setting)
-            yarn = None if spec.yarn is None else stretch(shape(resolve(options.model, print)), spec.yarn)
-            config = replace(spec.config, packed_from=None if yarn else packed_from)
+            config = replace(spec.config, packed_from=None if spec.yarn else packed_from)
             distance = patch.object(HipConfig, "search_distance", options.distance)
             with distance if options.distance else nullcontext():
-                loss = sparse(model, ids, options.start, config, options.factor, spec.int8, yarn)
+                loss = sparse(subject, ids, options.start, replace(spec, config=config), options.factor)
         rows[key] = {
             "perplexity": loss.mean().exp().item(),
             "nats": loss.mean().item(),
@@ -99,9 +91,9 @@ def main() -> None:
     parser.add_argument("--factor", type=int, default=1, help="keys the first, else dense, layers select, times top_k")
     parser.add_argument("--cut", type=int, nargs="*", default=[], help="preceding tokens of a dense prompt")
     options = parser.parse_args()
-    model, tokenizer = load(options.model, options.dtype)
-    print(machine())
-    measure(options, model, tokens(tokenizer, options.text, options.stop))
+    subject = Subject(resolve(options.model, print), dtype=options.dtype)
+    print(machine(), subject.loaded.because)  # loads the model before time is taken
+    measure(options, subject, tokens(subject.tokenizer, options.text, options.stop))
 
 
 if __name__ == "__main__":

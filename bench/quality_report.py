@@ -29,7 +29,9 @@ def spec_of(settings: dict) -> Spec:
         fields, changed = {"backend": "dense"}, []
     if yarn is not None:
         changed = [f"factor={yarn:g}", *changed]
-    return Spec(f"{method}:{','.join(changed)}" if changed else method, method, HipConfig(**fields), yarn)
+    int8 = settings.get("kv_cache") == "int8"
+    changed += ["kv_cache=int8"] * int8
+    return Spec(f"{method}:{','.join(changed)}" if changed else method, method, HipConfig(**fields), yarn, int8)
 
 
 def main() -> None:

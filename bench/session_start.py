@@ -17,8 +17,8 @@ from pathlib import Path
 from common import save
 
 from hipcli.disk.files import size_of
-from hipcli.models.load import load_tokenizer
 from hipcli.models.resolve import DEFAULT_MODEL, resolve
+from hipcli.prompt.tokenizer import load_tokenizer
 
 _QUESTIONS = ("Who is Dorothea's sister?", "Where does Mr. Casaubon live?", "Who is Celia?", "What is Tipton Grange?")
 
@@ -44,8 +44,8 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
     source = resolve(arguments.model, print)
-    tokenizer = load_tokenizer(source)
-    ids = tokenizer.encode(arguments.document.read_text(encoding="utf-8"), add_special_tokens=False)
+    tokenizer = load_tokenizer(source.name, source.path)
+    ids = tokenizer.encode(arguments.document.read_text(encoding="utf-8"), control=False)
     with tempfile.TemporaryDirectory() as folder:
         text, cache = Path(folder, "book.txt"), Path(folder, "cache")
         text.write_text(tokenizer.decode(ids[: arguments.context]), encoding="utf-8")
