@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hip_attention.attention import attention
 from hip_attention.config import Backend, HipConfig
-from hip_attention.triton_backend.decode import DecodeState
+from hip_attention.triton_backend.decode import DecodeBuffers
 from hip_attention.triton_backend.summaries import TreeSummaries
 from torch import Tensor
 from torch.nn.attention import sdpa_kernel
@@ -113,27 +113,27 @@ def _decode_at(length: int, config: HipConfig) -> Iterator[Row]:
     rows = [query[:, :, -1 - i : query.shape[2] - i].contiguous() for i in range(LAYERS)]
     summaries = TreeSummaries(config.sink, config.block_k)
     summaries.extend(key[:, :, config.sink :])
-    states = [DecodeState(config.of_decode, 1, shape.heads, shape.heads_k, shape.dim, query.device) for _ in rows]
+    decodes = [DecodeBuffers(config.of_decode, 1, shape.heads, shape.heads_k, shape.dim, query.device) for _ in rows]
     output = torch.empty_like(rows[0])
-    layers = list(zip(states, rows, strict=True))
+    layers = list(zip(decodes, rows, strict=True))
     steps = config.refresh_interval
 
     def refresh() -> None:
-        for state, row in layers:
-            state.refresh(row, summaries, key)
+        for decode, row in layers:
+            decode.refresh(row, summaries, key)
 
     def step() -> None:
-        for state, row in layers:
-            state.attend(row, key, value, shape.dim**-0.5, output)
+        for decode, row in layers:
+            decode.attend(row, key, value, shape.dim**-0.5, output)
 
     def interval() -> None:
         refresh()
         for _ in range(steps):
             step()
 
-    for state in states:
-        state.length.fill_(length)
-        state.refresh(rows[0], summaries, key)
+    for decode in decodes:
+        decode.length.fill_(length)
+        decode.refresh(rows[0], summaries, key)
     times = {f.__name__: graph_milliseconds(f) / LAYERS for f in (interval, refresh, step)}
     yield Row("decode", length, "random", "hip", times["interval"] / steps, select=times["refresh"] / steps)
     yield Row("decode", length, "random", "hip, attention alone", times["step"])

@@ -12,7 +12,7 @@ from hipcli.errors import HipError
 HEADER_FILE = "session.json"
 
 # Increase it when the same tokens and settings would give other keys and values.
-_VERSION = 4
+_VERSION = 5
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class GraphDecode:
 
         They last until the next call.
         """
-        refresh = self._cache.lengthen()
+        refresh = self._cache.advance()
         self._token.fill_(token)
         self._step.set(self._cache.length, refresh)
         addresses = self._cache.addresses

@@ -84,6 +84,8 @@ def _config(name: str, values: dict[str, Any]) -> HipConfig:
         values = {"selector": name, **values}
     if name in BASELINES:
         values = {"query_stride": 1, **values}
+        if values.get("packed_from") is not None:
+            raise ValueError(f"{name} knows no packed positions")
     config = HipConfig(**values)
     # Streaming gets the same number of keys, so that the two can be compared.
     return replace(config, top_k=0, window=config.window + config.top_k) if name == "streaming" else config

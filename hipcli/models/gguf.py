@@ -1,4 +1,4 @@
-"""Turn a GGUF file into a folder of safetensors, which is loaded in a moment.
+"""Convert a GGUF file to a folder of safetensors, which is loaded in a moment.
 
 Only families whose every tensor and setting is understood are converted: a GGUF carries no code, so a guess would
 show as worse answers and never as an error. Weights become bfloat16 safetensors.

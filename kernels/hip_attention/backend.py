@@ -74,7 +74,7 @@ def make_summaries(config: HipConfig, device: torch.device, capacity: int = 0) -
 
 
 def search_start(length_q: int, length_k: int, config: HipConfig, device: torch.device, coming: int = 0) -> int:
-    """First row that is worth a search: `geometry.sparse_start`, or Tq where "auto" finds dense attention faster.
+    """First row that is worth a search: `plan.sparse_start`, or Tq where "auto" finds dense attention faster.
 
     Only a GPU has dense attention that fast: there a search has to save more key reads than it costs, counting those of
     `coming` rows that will follow. All of them had better be read alike (docs/quality.md, "Read alike").

@@ -59,7 +59,7 @@ class Buffer:
         start, self.length = self.length, stop
         return self.part(start, stop)
 
-    def lengthen(self) -> None:
+    def advance(self) -> None:
         """Count one more token, which `put` then writes."""
         if self.length == self.capacity:
             self.grow(self.length + 1, self.like)

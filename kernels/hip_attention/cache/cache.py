@@ -82,9 +82,9 @@ class Cache:
         """Where kernels read what is cached: addresses, which change when it is moved to where there is more room."""
         return [address for layer in self.layers for address in layer.addresses]
 
-    def lengthen(self) -> bool:
+    def advance(self) -> bool:
         """Count the next token in every layer, for a `DeviceStep`; returns whether it has to select keys anew."""
-        return [layer.lengthen() for layer in self.layers][-1]
+        return [layer.advance() for layer in self.layers][-1]
 
     def truncate(self, length: int) -> None:
         """Forget every token from `length` on, in every layer."""

@@ -16,17 +16,17 @@ from hip_attention.torch_backend.summaries import KeySummaries
 from hip_attention.torch_backend.working_set import WorkingSet
 
 if TYPE_CHECKING:
-    from hip_attention.triton_backend.layer import LayerDecode, SharedStates
+    from hip_attention.triton_backend.layer import LayerDecode, SharedBuffers
 
 
 class Decode:
     """Attention of one newest token after the other, of which `refresh_interval` share a selection of keys.
 
-    `config` is the layer's, of which `of_decode` is kept; `shared` is that of all layers (see `triton_layer`).
+    `config` is the layer's, of which `of_decode` is kept; `shared` is that of all layers.
     """
 
     def __init__(
-        self, config: HipConfig, stored: KeyValues, index: KeyIndex, rope: Rope | None, shared: "SharedStates"
+        self, config: HipConfig, stored: KeyValues, index: KeyIndex, rope: Rope | None, shared: "SharedBuffers"
     ) -> None:
         self.working_set: WorkingSet | None = None
         self._stored = stored
@@ -77,7 +77,7 @@ class Decode:
         """
         stage = self.stage
         if sliding_window is not None or stage == "short" or (dense and stage == "sparse"):
-            return self._triton_layer().recent(query, self._stored, step, scale, sliding_window)
+            return self._on_device().recent(query, self._stored, step, scale, sliding_window)
         if step.refresh:
             self._index.update_for(self._stored.length - 1)
         return self._with_triton(query, scale, step, packed=stage == "packed")
@@ -102,9 +102,9 @@ class Decode:
         return select(index.query(query), newest, config, index.summaries, key)[:, :, 0]
 
     def _with_triton(self, query: Tensor, scale: float, step: DeviceStep, packed: bool) -> Tensor:
-        return self._triton_layer().sparse(query, self._stored, step, scale, self._index, packed)
+        return self._on_device().sparse(query, self._stored, step, scale, self._index, packed)
 
-    def _triton_layer(self) -> "LayerDecode":
+    def _on_device(self) -> "LayerDecode":
         from hip_attention.triton_backend.layer import LayerDecode
 
         if self._layer is None:

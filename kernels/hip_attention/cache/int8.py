@@ -27,9 +27,9 @@ class Codes(NamedTuple):
     def encode(self, x: Tensor) -> None:
         """Write what tokens x [B, H, T, D] are stored as into `codes` and `scales`."""
         if x.is_cuda and has_triton():
-            from hip_attention.triton_backend import int8 as triton_quantized
+            from hip_attention.triton_backend import int8 as triton_int8
 
-            triton_quantized.encode(x, *self)
+            triton_int8.encode(x, *self)
             return
         spread, centre = self.spread.float(), self.centre.float()
         for begin, stop in _pieces(x):
@@ -43,9 +43,9 @@ class Codes(NamedTuple):
     def decode(self, out: Tensor) -> Tensor:
         """The tokens [..., T, D], written into `out` of any floating dtype."""
         if out.is_cuda and has_triton() and out.dim() == 4:
-            from hip_attention.triton_backend import int8 as triton_quantized
+            from hip_attention.triton_backend import int8 as triton_int8
 
-            triton_quantized.decode(out, *self)
+            triton_int8.decode(out, *self)
             return out
         spread, centre = self.spread.float(), self.centre.float()
         for begin, stop in _pieces(out):
@@ -102,10 +102,10 @@ class QuantizedBuffer:
         scales = self._scales.extend(count, like[..., :1].to(torch.bfloat16))
         Codes(codes, scales, self._spread, self._centre).encode(new)
 
-    def lengthen(self) -> None:
+    def advance(self) -> None:
         """Count one more token, which `put` then writes."""
-        self._codes.lengthen()
-        self._scales.lengthen()
+        self._codes.advance()
+        self._scales.advance()
 
     def put(self, new: Tensor, position: Tensor) -> None:
         """Write `new` [B, H, 1, D] to the stored token at `position` int64 [1], which the host need not know."""

@@ -12,7 +12,7 @@ from hip_attention.plan import true_positions
 from hip_attention.rope import Rope
 
 if TYPE_CHECKING:
-    from hip_attention.triton_backend.layer import SharedStates
+    from hip_attention.triton_backend.layer import SharedBuffers
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scratch:
     rotated: Buffer
     keys: Buffer
     values: Buffer
-    decode: "SharedStates" = field(default_factory=dict)
+    decode: "SharedBuffers" = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: HipConfig, capacity: int) -> "Scratch":
@@ -71,10 +71,10 @@ class KeyValues:
         self.keys.append(key)
         self.values.append(value)
 
-    def lengthen(self) -> None:
+    def advance(self) -> None:
         """Count one more token, which `put` then writes."""
-        self.keys.lengthen()
-        self.values.lengthen()
+        self.keys.advance()
+        self.values.advance()
 
     def put(self, key: Tensor, value: Tensor, position: Tensor) -> None:
         """Write the stored token at `position` int64 [1], which the host need not know."""

@@ -64,11 +64,11 @@ class LayerCache:
         """Number of cached tokens."""
         return self.stored.length
 
-    def lengthen(self) -> bool:
+    def advance(self) -> bool:
         """Count the next token, which a `DeviceStep` decodes. Returns whether it has to select keys anew."""
         if self.index.summaries.next_key > self.config.sink:
             self.index.update_for(self.length)
-        self.stored.lengthen()
+        self.stored.advance()
         return self.decode.count()
 
     @property

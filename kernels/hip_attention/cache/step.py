@@ -41,7 +41,7 @@ class Step:
     """`count` tokens, at positions from `start` on: a cache holds `start` tokens before and `start + count` after.
 
     question: whether they are a question about what is cached (see `HipConfig.question`).
-    device: set where one token is decoded whose length `Cache.lengthen` has counted already.
+    device: set where one token is decoded whose length `Cache.advance` has counted already.
     """
 
     start: int

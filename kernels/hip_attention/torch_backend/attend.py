@@ -56,7 +56,7 @@ def attend(
     query [B, Hq, Tq, D]; key and value [B, Hkv, capacity, D], each with its own capacity, a multiple of block_k, and
     finite throughout; blocks int64 [B, Hq, slab.blocks, K], ascending, none in the sink, or None for sink and window
     alone, which the heads of a KV group then share. Every row of the slab must see the whole sink, which the slabs from
-    geometry.sparse_start on do.
+    plan.sparse_start on do.
 
     With `rope` keys are yet to be rotated, to packed positions: their places in the row of gathered keys. Its
     window part begins where that of the whole query block of `block_q` does, of which a slab may hold the last rows.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hip_attention.triton_backend.common import precision, row_range
 
-GLUON = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 6)  # has what `triton_hopper` needs
+GLUON = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 6)  # has what `hopper.py` needs
 
 
 def attend(
@@ -87,7 +87,7 @@ def attend(
 
 
 def is_hopper(x: Tensor) -> bool:
-    """Whether `triton_hopper` runs on the device of `x`."""
+    """Whether `hopper.py` runs on the device of `x`."""
     return GLUON and x.is_cuda and not torch.version.hip and torch.cuda.get_device_capability(x.device)[0] == 9
 
 
@@ -113,7 +113,7 @@ def _logits(
     q, other, key, token, skt, dim, cosine, sine, positions, place,
     SIZE: tl.constexpr, WIDTH: tl.constexpr, ROTATE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Products of queries with the keys `token` [n, 1]. If ROTATE, keys are turned to the positions `place` [n] first;
+    """Products of queries with the keys `token` [n, 1]. If ROTATE, RoPE takes keys to the positions `place` [n] first;
     then `q` and `other` are the two halves of the queries, and SIZE is that of a half."""
     at = key + (token * skt + dim[None, :])
     if ROTATE:
@@ -123,10 +123,10 @@ def _logits(
         angle = tl.minimum(tl.maximum(place, 0), positions - 1)[:, None] * SIZE + dim[None, :]
         cos = _load_rows(cosine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
         sin = _load_rows(sine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
-        turned = (first * cos - second * sin).to(q.dtype)
-        logits = tl.dot(q, tl.trans(turned), input_precision=PRECISION)
-        turned = (second * cos + first * sin).to(q.dtype)
-        logits = tl.dot(other, tl.trans(turned), logits, input_precision=PRECISION)
+        rotated = (first * cos - second * sin).to(q.dtype)
+        logits = tl.dot(q, tl.trans(rotated), input_precision=PRECISION)
+        rotated = (second * cos + first * sin).to(q.dtype)
+        logits = tl.dot(other, tl.trans(rotated), logits, input_precision=PRECISION)
     else:
         k = _load_rows(at, dim[None, :], SIZE, WIDTH)
         logits = tl.dot(q, tl.trans(k), input_precision=PRECISION)

@@ -1,8 +1,7 @@
 """Block-sparse attention for Hopper GPUs in Gluon: one warp copies keys while two warp groups compute.
 
-The same sums as `triton_attend`, for query blocks of 128 rows, 128 dimensions and what can be copied in boxes of 16
-keys. A multiprocessor runs one program, which takes one query block and head after the other and is copying the next
-one's keys while it finishes one.
+The same sums as `attend.py`, for query blocks of 128 rows, 128 dimensions and keys that can be copied in boxes of 16.
+A multiprocessor runs one program, which copies the next query block's keys while it finishes one.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
@@ -22,7 +21,7 @@ PANEL = 64  # dimensions that are copied together: 128 bytes
 
 
 def fits(query: Tensor, key: Tensor, value: Tensor, block_q: int, block_k: int, sink: int) -> bool:
-    """Whether `attend` can compute this on a Hopper GPU; arguments as those of `triton_attend.attend`."""
+    """Whether `attend` can compute this on a Hopper GPU; arguments as those of `attend.attend`."""
     return (
         query.dtype == torch.bfloat16
         and query.shape[3] == value.shape[3] == 128
@@ -57,10 +56,8 @@ def attend(
     window: int,
     block_k: int,
 ) -> None:
-    """As `triton_attend.attend`, with `selected` blocks a query block.
-
-    Tiles whose weights grow too large set their flag, int32 [B, Hq * count], to 1.
-    """
+    """As `attend.attend`, with `selected` blocks a query block; tiles whose weights grow too large set their flag,
+    int32 [B, Hq * count], to 1."""
     batch, heads, length_q, _ = query.shape
     jobs = batch * heads * count
     layout = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=4)
@@ -86,7 +83,7 @@ def _plan(
 ):  # fmt: skip
     """Where a job's chunks begin and how many there are.
 
-    Chunks that some rows may not see come first, for the reason that `triton_attend._attend` gives: `late` ones of
+    Chunks that some rows may not see come first, for the reason that `attend._attend` gives: `late` ones of
     selected keys, then the sink's rest, the window's beginning and its end. The others follow: `free` chunks of
     selected keys, sink, middle of the window.
     """

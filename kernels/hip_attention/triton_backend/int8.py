@@ -11,12 +11,12 @@ NUMBERS = 4096  # of one program
 
 
 def encode(x: Tensor, codes: Tensor, scales: Tensor, spread: Tensor, centre: Tensor) -> None:
-    """Write what x [B, H, T, D] is stored as into codes and scales; all as in `quantized.Codes`."""
+    """Write what x [B, H, T, D] is stored as into codes and scales; all as in `cache.int8.Codes`."""
     _launch(_encode, x, codes, scales, spread, centre)
 
 
 def decode(out: Tensor, codes: Tensor, scales: Tensor, spread: Tensor, centre: Tensor) -> None:
-    """Write the numbers that codes and scales stand for into out [B, H, T, D]; all as in `quantized.Codes`."""
+    """Write the numbers that codes and scales stand for into out [B, H, T, D]; all as in `cache.int8.Codes`."""
     _launch(_decode, out, codes, scales, spread, centre)
 
 

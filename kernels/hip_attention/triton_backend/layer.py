@@ -9,10 +9,11 @@ from hip_attention.cache.key_values import KeyValues
 from hip_attention.cache.step import DeviceStep
 from hip_attention.config import HipConfig
 from hip_attention.rope import Rope
-from hip_attention.triton_backend.decode import DecodeState, rotate_row
+from hip_attention.triton_backend.decode import DecodeBuffers
+from hip_attention.triton_backend.rope import rotate_row
 
 # What layers that select nothing may share, because it keeps nothing from one to the next: by window and sizes.
-SharedStates = dict[tuple[int, ...], DecodeState]
+SharedBuffers = dict[tuple[int, ...], DecodeBuffers]
 
 
 class LayerDecode:
@@ -22,10 +23,10 @@ class LayerDecode:
     `shared` is that of all layers; what is in it stays, as graphs may use it.
     """
 
-    def __init__(self, config: HipConfig, rope: Rope | None, shared: SharedStates) -> None:
+    def __init__(self, config: HipConfig, rope: Rope | None, shared: SharedBuffers) -> None:
         self._config = config
         self._rope = rope
-        self._sparse: DecodeState | None = None
+        self._sparse: DecodeBuffers | None = None
         self._shared = shared
 
     def sparse(
@@ -37,21 +38,21 @@ class LayerDecode:
         """
         config, capacity = self._config, stored.keys.capacity
         if self._sparse is None:
-            self._sparse = _state(config, query, stored)
-        state, positions = self._sparse, config.packed_length if packed else capacity
-        state.length = step.length
-        placed = query if packed else self._rotated(query, capacity, -1, state.length)
+            self._sparse = _buffers(config, query, stored)
+        buffers, positions = self._sparse, config.packed_length if packed else capacity
+        buffers.length = step.length
+        placed = query if packed else self._rotated(query, capacity, -1, buffers.length)
         if step.refresh:
             searched = placed
             if config.packed_from is not None:
                 searched = self._rotated(
-                    query, config.packed_length, config.search_distance, state.length, state.length
-                )  # fmt: skip
+                    query, config.packed_length, config.search_distance, buffers.length, buffers.length
+                )
             by_key = bool(config.top_k) and config.reads_keys
-            state.refresh(searched, index.summaries, index.keys() if by_key else None)
+            buffers.refresh(searched, index.summaries, index.keys() if by_key else None)
         if packed:
-            placed = self._rotated(query, positions, config.visible_keys - 1, state.length, state.refreshed)
-        return self._attend(state, placed, stored, scale, positions, packed)
+            placed = self._rotated(query, positions, config.visible_keys - 1, buffers.length, buffers.refreshed)
+        return self._attend(buffers, placed, stored, scale, positions, packed)
 
     def recent(
         self, query: Tensor, stored: KeyValues, step: DeviceStep, scale: float, window: int | None = None
@@ -64,11 +65,11 @@ class LayerDecode:
             config = replace(
                 self._config, top_k=0, block_q=1, block_k=1, sink=0, window=window, refresh_interval=1, packed_from=None
             )  # fmt: skip
-            self._shared[kind] = _state(config, query, stored)
-        state = self._shared[kind]
-        state.length = state.refreshed = step.length
-        placed = self._rotated(query, capacity, -1, state.length)
-        return self._attend(state, placed, stored, scale, capacity)
+            self._shared[kind] = _buffers(config, query, stored)
+        buffers = self._shared[kind]
+        buffers.length = buffers.refreshed = step.length
+        placed = self._rotated(query, capacity, -1, buffers.length)
+        return self._attend(buffers, placed, stored, scale, capacity)
 
     def _rotated(
         self, query: Tensor, positions: int, offset: int, length: Tensor, since: Tensor | None = None
@@ -78,12 +79,18 @@ class LayerDecode:
         return query if tables is None else rotate_row(query, tables, offset, length, since)
 
     def _attend(
-        self, state: DecodeState, placed: Tensor, stored: KeyValues, scale: float, positions: int, packed: bool = False
+        self,
+        buffers: DecodeBuffers,
+        placed: Tensor,
+        stored: KeyValues,
+        scale: float,
+        positions: int,
+        packed: bool = False,
     ) -> Tensor:
         """Attention of a query that is rotated already, over keys to be rotated to some of `positions` positions."""
         output = placed.new_empty(*placed.shape[:3], stored.values.like.shape[3])
         tables = self._tables(placed, positions)
-        state.attend(placed, stored.keys.raw, stored.values.raw, scale, output, tables, packed)
+        buffers.attend(placed, stored.keys.raw, stored.values.raw, scale, output, tables, packed)
         return output
 
     def _tables(self, query: Tensor, positions: int) -> tuple[Tensor, Tensor] | None:
@@ -91,7 +98,7 @@ class LayerDecode:
         return None if self._rope is None else self._rope.tables(positions, query)
 
 
-def _state(config: HipConfig, query: Tensor, stored: KeyValues) -> DecodeState:
+def _buffers(config: HipConfig, query: Tensor, stored: KeyValues) -> DecodeBuffers:
     batch, heads = query.shape[:2]
     heads_k, dim_v = stored.values.like.shape[1], stored.values.like.shape[3]
-    return DecodeState(config, batch, heads, heads_k, dim_v, query.device)
+    return DecodeBuffers(config, batch, heads, heads_k, dim_v, query.device)

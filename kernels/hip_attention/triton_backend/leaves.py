@@ -1,4 +1,4 @@
-"""Scores of key blocks by what they are to each row, the last level of `triton_select`, as Triton kernels.
+"""Scores of key blocks by what they are to each row, the last level of `select.py`, as Triton kernels.
 
 `_find_largest` finds the largest logit that each row has in each leaf, and `_count_votes` turns these into scores.
 """
@@ -22,7 +22,7 @@ def score_leaves(
 ) -> None:
     """Score the children of the nodes [B, Hq, blocks, slots] that query blocks kept, which are leaves.
 
-    query [B, Hq, Tq, D], key [B, Hkv, >= Tk, D]; `where` says which query blocks, as in `triton_select`. Writes scores
+    query [B, Hq, Tq, D], key [B, Hkv, >= Tk, D]; `where` says which query blocks, as in `select.py`. Writes scores
     [B, Hq, blocks, 2 * slots]. A program holds at most `room` keys.
     """
     batch, heads = query.shape[:2]

@@ -29,7 +29,7 @@ def prefill(
     """Sparse attention for the rows of query [B, Hq, Tq, D] from `start` on, written into `output` [B, Hq, Tq, D].
 
     As `attention.prefill`, whose sparse part this is. `search_query` [B, Hq, Tq, D] selects in place of `query`;
-    `tables` and `packed` are those of `triton_attend.attend`.
+    `tables` and `packed` are those of `attend.attend`.
     """
     assert summaries is None or isinstance(summaries, TreeSummaries)
     search_query = query if search_query is None else search_query

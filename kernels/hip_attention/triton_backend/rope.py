@@ -32,6 +32,24 @@ def rotate_pair(
     return rotated[0], rotated[1]
 
 
+def rotate_row(
+    query: Tensor, tables: tuple[Tensor, Tensor], offset: int, length: Tensor, since: Tensor | None = None
+) -> Tensor:
+    """Query [B, Hq, 1, D] rotated to position `length` + `offset`, or `length` - `since` + `offset`.
+
+    `length` and `since` are int32 [1] on the device; `tables` as for `rotate_pair`.
+    """
+    batch, heads, _, dim = query.shape
+    output = torch.empty(batch, heads, 1, dim, dtype=query.dtype, device=query.device)
+    with torch.cuda.device_of(query):
+        _rotate_row[(heads, batch)](
+            query, output, *tables, offset, length, length if since is None else since, *query.stride()[:2],
+            *output.stride()[:2], SIZE=dim // 2, WIDTH=triton.next_power_of_2(dim // 2), SINCE=since is not None,
+            num_warps=1,
+        )  # fmt: skip
+    return output
+
+
 @triton.jit(do_not_specialize=["start", "length", "heads"])
 def _rotate_pair(
     query, key, query_out, key_out, cosine, sine, start, length, heads, sqb, sqh, sqt, skb, skh, skt,
@@ -57,3 +75,25 @@ def _rotate_pair(
     second = tl.load(x + SIZE, mask=here, other=0.0).to(tl.float32)
     tl.store(out, (first * cos - second * sin).to(out.dtype.element_ty), mask=here)
     tl.store(out + SIZE, (second * cos + first * sin).to(out.dtype.element_ty), mask=here)
+
+
+@triton.jit(do_not_specialize=["offset"])
+def _rotate_row(
+    query, output, cosine, sine, offset, length, since, sqb, sqh, sob, soh,
+    SIZE: tl.constexpr, WIDTH: tl.constexpr, SINCE: tl.constexpr,
+):  # fmt: skip
+    head, batch = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    dim = tl.arange(0, WIDTH)
+    inside = dim < SIZE
+    position = tl.load(length) + offset
+    if SINCE:
+        position -= tl.load(since)
+    angle = position.to(tl.int64) * SIZE + dim
+    cos = tl.load(cosine + angle, mask=inside, other=0.0).to(tl.float32)
+    sin = tl.load(sine + angle, mask=inside, other=0.0).to(tl.float32)
+    at = query + batch * sqb + head * sqh + dim
+    first = tl.load(at, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(at + SIZE, mask=inside, other=0.0).to(tl.float32)
+    out = output + batch * sob + head * soh + dim
+    tl.store(out, (first * cos - second * sin).to(output.dtype.element_ty), mask=inside)
+    tl.store(out + SIZE, (second * cos + first * sin).to(output.dtype.element_ty), mask=inside)

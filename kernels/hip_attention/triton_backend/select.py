@@ -3,8 +3,8 @@
 The upper levels of the tree hold few nodes, which all query blocks share: `_score_nodes` scores them as one dense
 product, and `_keep_dense` descends through these scores. From there on, level by level, `_score_children` gathers and
 scores the children of the nodes that a query block and head kept, and `_keep_children` keeps the best `BUDGET` of
-twice as many, until they are leaves, which `triton_leaves` can score by their keys. The representative selectors are in
-`triton_representative`.
+twice as many, until they are leaves, which `leaves.py` can score by their keys. The representative selectors are in
+`representative.py`.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"

@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 from hip_attention import reference
 from hip_attention.cache.layer import LayerCache
 from hip_attention.cache.step import Step
-from hip_attention.triton_backend.decode import DecodeState
+from hip_attention.triton_backend.decode import DecodeBuffers
 from hip_attention.triton_backend.summaries import TreeSummaries
 
 pytestmark = NEEDS_DEVICE
@@ -42,7 +42,7 @@ def test_many_blocks_are_found(selector: str, blocks: int) -> None:
     config = replace(SMALL, selector=selector, top_k=4 * blocks)
     summaries = TreeSummaries(config.sink, config.block_k)
     summaries.extend(key[:, :, config.sink :].to(DEVICE))
-    state = DecodeState(config, 1, 2, 1, 16, torch.device(DEVICE))
+    state = DecodeBuffers(config, 1, 2, 1, 16, torch.device(DEVICE))
     state.length.fill_(1400)
     state.refresh(query[:, :, -1:].to(DEVICE), summaries, key.to(DEVICE))
     expected = reference.select(query[:, :, -1:], key, config)[:, :, 0]
@@ -103,7 +103,7 @@ def draw_state(monkeypatch, config, group, dim, dim_v=None, length=400, dtype=to
     dim_v = dim if dim_v is None else dim_v
     shapes = ((2, 2 * group, 1, dim), (2, 2, length + 16, dim), (2, 2, length + 16, dim_v))
     query, key, value = (torch.randn(shape, generator=generator).to(DEVICE, dtype) for shape in shapes)
-    state = DecodeState(config, 2, 2 * group, 2, dim_v, query.device)
+    state = DecodeBuffers(config, 2, 2 * group, 2, dim_v, query.device)
     state.length.fill_(length)
     return state, query, key, value, length
 
@@ -173,7 +173,7 @@ def test_steps_run_in_a_cuda_graph(selector: str) -> None:
     config = replace(SMALL, selector=selector)
     summaries = TreeSummaries(config.sink, config.block_k)
     summaries.extend(key[:, :, config.sink :])
-    state = DecodeState(config, 1, 4, 2, 16, query.device)
+    state = DecodeBuffers(config, 1, 4, 2, 16, query.device)
     row, out = query[:, :, :1].clone(), torch.empty(1, 4, 1, 16, device=DEVICE)
 
     def step():

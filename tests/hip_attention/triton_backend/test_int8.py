@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 from hip_attention.cache.int8 import Codes, QuantizedBuffer
 from hip_attention.cache.layer import LayerCache
 from hip_attention.cache.step import Step
-from hip_attention.triton_backend.decode import DecodeState
+from hip_attention.triton_backend.decode import DecodeBuffers
 from hip_attention.triton_backend.int8 import decode, encode
 
 pytestmark = NEEDS_DEVICE
@@ -101,7 +101,7 @@ def test_a_step_reads_codes_as_numbers(monkeypatch, shape: dict, rotated: bool, 
         stored.append(buffer)
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(torch.nan))
-    state = DecodeState(SMALL, 2, 2 * group, 2, dim_v, query.device)
+    state = DecodeBuffers(SMALL, 2, 2 * group, 2, dim_v, query.device)
     state.length.fill_(length)
     state.refreshed.fill_(length - 1)
     state.blocks.copy_(2 + torch.rand(2, 2 * group, 40, generator=generator).argsort(2)[..., :8].sort(2).values)

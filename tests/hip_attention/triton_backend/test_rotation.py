@@ -13,7 +13,7 @@ from hip_attention import reference
 from hip_attention.config import HipConfig, Selector
 from hip_attention.plan import searchable_blocks
 from hip_attention.triton_backend.attend import attend
-from hip_attention.triton_backend.decode import DecodeState
+from hip_attention.triton_backend.decode import DecodeBuffers
 from hip_attention.triton_backend.prefill import prefill
 from hip_attention.triton_backend.summaries import TreeSummaries
 
@@ -31,8 +31,8 @@ def make_tables(length: int, dim: int, dtype: torch.dtype = torch.float32) -> tu
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def turned(x: Tensor, place: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """x [..., T, D] turned to the positions int64 [T]."""
+def rotated(x: Tensor, place: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """x [..., T, D] rotated to the positions int64 [T]."""
     cosine, sine = (table[place].float() for table in tables)
     first, second = x.float().chunk(2, -1)
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), -1)
@@ -46,7 +46,7 @@ def expect(
     query: Tensor, key: Tensor, value: Tensor, blocks: Tensor, begin: int, config: HipConfig,
     tables: tuple[Tensor, Tensor], packed: bool,
 ) -> Tensor:  # fmt: skip
-    """Attention of the rows from position `begin` on with every key and query, un-rotated, turned by hand.
+    """Attention of the rows from position `begin` on with every key and query, un-rotated, rotated by hand.
 
     A query block's keys are laid out in one row: sink, selected, window. A key's packed position is its place there.
     """
@@ -65,7 +65,7 @@ def expect(
         seen = torch.where(in_window, ~old & (keys <= position[:, None]), old)
         at, where = (torch.arange(len(keys)), before + position - base) if packed else (keys, position)
         rows = position - (length_k - length_q)
-        logits = turned(query[b, h, rows], where, tables) @ turned(key[b, h // group, keys], at, tables).T * SCALE
+        logits = rotated(query[b, h, rows], where, tables) @ rotated(key[b, h // group, keys], at, tables).T * SCALE
         weights = logits.masked_fill(~seen, -torch.inf).softmax(-1)
         output[b, h, rows] = (weights @ value[b, h // group, keys].float()).to(output.dtype)
     return output
@@ -74,12 +74,12 @@ def expect(
 def turn_queries(
     query: Tensor, length_k: int, config: HipConfig, tables: tuple[Tensor, Tensor], packed: bool
 ) -> Tensor:
-    """Rows at the end of `length_k` keys turned to where they stand."""
+    """Rows at the end of `length_k` keys rotated to where they stand."""
     position = torch.arange(length_k - query.shape[2], length_k)
     if packed:
         base = torch.tensor([packed_base(p // config.block_q, config) for p in position.tolist()])
         position = (position - base + config.sink + config.top_k).clamp(max=len(tables[0]) - 1)
-    return turned(query, position, tables).to(query.dtype)
+    return rotated(query, position, tables).to(query.dtype)
 
 
 def draw(batch=1, heads=4, heads_k=2, length_q=37, length_k=150, dim=16, dtype=torch.float32):
@@ -182,7 +182,7 @@ def test_decode_rotates_keys(age: int, changes: dict, dim: int, packed: bool) ->
     query, key, value = draw(length_q=1, length_k=150 + age, dim=dim)
     refreshed = 150
     tables = make_tables(150 + age, dim)
-    state = DecodeState(config, 1, 4, 2, dim, torch.device(DEVICE))
+    state = DecodeBuffers(config, 1, 4, 2, dim, torch.device(DEVICE))
     state.length.fill_(150 + age)
     state.refreshed.fill_(refreshed)
     state.blocks.copy_(draw_blocks(query, 149, 150, config)[:, :, 0])
@@ -192,7 +192,7 @@ def test_decode_rotates_keys(age: int, changes: dict, dim: int, packed: bool) ->
     stand = config.sink + config.top_k + 149 + age - base if packed else 149 + age
     output = torch.full_like(query, torch.nan).to(DEVICE)
     state.attend(
-        turned(query, torch.tensor([stand]), tables).to(DEVICE), key.to(DEVICE), value.to(DEVICE), SCALE, output,
+        rotated(query, torch.tensor([stand]), tables).to(DEVICE), key.to(DEVICE), value.to(DEVICE), SCALE, output,
         tuple(x.to(DEVICE) for x in tables), packed,
     )  # fmt: skip
     for h in range(4):
@@ -202,7 +202,7 @@ def test_decode_rotates_keys(age: int, changes: dict, dim: int, packed: bool) ->
         keys = torch.cat((torch.arange(config.sink), selected, torch.arange(base, 150 + age)))
         seen = (torch.arange(len(keys)) >= before) | (keys < base)
         places = torch.arange(len(keys)) if packed else keys
-        row = turned(query[0, h], torch.tensor([stand]), tables)
-        logits = row @ turned(key[0, h // 2, keys], places, tables).T * SCALE
+        row = rotated(query[0, h], torch.tensor([stand]), tables)
+        logits = row @ rotated(key[0, h // 2, keys], places, tables).T * SCALE
         expected = logits.masked_fill(~seen, -torch.inf).softmax(-1) @ value[0, h // 2, keys]
         torch.testing.assert_close(output[0, h].cpu(), expected, atol=1e-5, rtol=1e-5)

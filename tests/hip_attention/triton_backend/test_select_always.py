@@ -17,7 +17,7 @@ from hip_attention.cache.step import DeviceStep, Step
 from hip_attention.config import Selector
 from hip_attention.torch_backend.dense import dense_attention
 from hip_attention.triton_backend import prefill
-from hip_attention.triton_backend.decode import DecodeState
+from hip_attention.triton_backend.decode import DecodeBuffers
 from hip_attention.triton_backend.select import select
 
 pytestmark = NEEDS_DEVICE
@@ -32,7 +32,7 @@ def read(cache: LayerCache, rows: list[Tensor], cuts: list[int]) -> Tensor:
         given = (x[:, :, start:stop].to(DEVICE).contiguous() for x in rows)
         decodes = stop == start + 1
         if decodes:
-            device.set(stop, cache.lengthen())
+            device.set(stop, cache.advance())
         step = Step(start, stop - start, device=device if decodes else None)
         parts.append(cache.attend(*given, step, scale=0.25).cpu())
     return torch.cat(parts, 2)
@@ -57,14 +57,14 @@ def test_all_of_a_text_is_seen(selector: Selector, int8: bool) -> None:
 
 @pytest.mark.parametrize("decoded", [False, True], ids=["prefill", "decode"])
 def test_a_block_that_is_missing_shows(decoded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    share = DecodeState.share
+    share = DecodeBuffers.share
 
-    def without_first(state: DecodeState) -> None:
+    def without_first(state: DecodeBuffers) -> None:
         state.blocks[..., :-1] = state.blocks[..., 1:].clone()  # the last one fills a selection already
         share(state)
 
     if decoded:
-        monkeypatch.setattr(DecodeState, "share", without_first)
+        monkeypatch.setattr(DecodeBuffers, "share", without_first)
     else:
         monkeypatch.setattr(prefill, "select", lambda *given: select(*given)[..., 1:].contiguous())
     rows = tensors(47)

@@ -30,7 +30,7 @@ def decoded(cache: LayerCache, rows: list[Tensor], steps: bool, options: dict[st
     device = DeviceStep.of(0, True, torch.device(DEVICE))
     for now in range(READ, ALL):
         if steps:
-            device.set(now + 1, cache.lengthen())
+            device.set(now + 1, cache.advance())
         step = Step(now, 1, device=device if steps else None)
         yield cache.attend(*(x[:, :, now : now + 1].contiguous() for x in rows), step, scale=0.25, **options)
 

@@ -25,7 +25,7 @@ def test_a_header_without_kv_cache_means_full() -> None:
 def test_content_of_a_header() -> None:
     saved_session(128)
     header = json.loads((folder_of("book") / "session.json").read_text())
-    assert (header["version"], header["tokens"], header["saved"], header["complete"]) == (4, 300, 128, False)
+    assert (header["version"], header["tokens"], header["saved"], header["complete"]) == (5, 300, 128, False)
     assert header["basis"]["attention"]["top_k"] == 1024
     assert (folder_of("book") / "tokens.bin").read_bytes()[4:8] == (1001).to_bytes(4, "little")
 

@@ -52,6 +52,7 @@ def test_baselines_ask_every_row_unless_told_otherwise() -> None:
         ("dense:kv_cache=int8", "kv_cache"),
         ("hip:kv_cache=int4", "int4"),
         ("hip:factor=x", "factor"),
+        ("quest:packed_from=8k", "packed"),
     ],
 )
 def test_faults_are_named(text: str, named: str) -> None:
