@@ -26,8 +26,7 @@ class Repetition:
 
     def penalised(self, logits: Tensor, produced: Sequence[int], verbatim: Callable[[int], bool]) -> Tensor:
         """Logits [1, vocabulary] after the tokens `produced` of an answer; tokens that are `verbatim` keep theirs."""
-        found = continuations(produced, self.allowed) if self.dry else {}
-        lengths = {token: length for token, length in found.items() if not verbatim(token)}
+        lengths = continuations(produced, self.allowed, verbatim) if self.dry else {}
         if not lengths:
             return logits
         longer = [min(length - self.allowed, LONGEST) for length in lengths.values()]
@@ -60,17 +59,22 @@ def spells(text: str) -> bool:
     return exact or not any(map(str.isalpha, text)) or text[0] != text[0].upper()
 
 
-def continuations(produced: Sequence[int], allowed: int) -> dict[int, int]:
+def continuations(produced: Sequence[int], allowed: int, verbatim: Callable[[int], bool]) -> dict[int, int]:
     """Tokens that once followed the passage which `produced` ends with, and how long that passage is.
 
-    Passages of fewer than `allowed` tokens do not count; of several, a token's longest does.
+    Neither is a token one of those that are `verbatim`, nor do these count in a passage's length. Passages of fewer
+    than `allowed` tokens do not count; of several, a token's longest does.
     """
+    counts = [not verbatim(token) for token in produced]
     lengths: dict[int, int] = {}
     end = len(produced)
     for at in range(allowed, end):
-        length = 0
-        while length < at and produced[at - 1 - length] == produced[end - 1 - length]:
-            length += 1
+        if not counts[at] or produced[at - 1] != produced[-1]:
+            continue
+        length, back = 0, 1
+        while back <= at and produced[at - back] == produced[end - back]:
+            length += counts[end - back]
+            back += 1
         if length >= allowed:
             lengths[produced[at]] = max(length, lengths.get(produced[at], 0))
     return lengths

@@ -1,6 +1,7 @@
 """Penalties for what an answer has said already."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,23 +13,29 @@ def never(token: int) -> bool:
     return False
 
 
-def by_brute_force(produced: list[int], allowed: int) -> dict[int, int]:
+def zero(token: int) -> bool:
+    return token == 0
+
+
+def by_brute_force(produced: list[int], allowed: int, verbatim: Callable[[int], bool]) -> dict[int, int]:
     """For every token, the longest end of `produced` that it once followed."""
     found: dict[int, int] = {}
-    for length in range(allowed, len(produced)):
+    for length in range(1, len(produced)):
         end = produced[-length:]
+        counted = sum(not verbatim(token) for token in end)
         for at in range(length, len(produced)):
-            if produced[at - length : at] == end:
-                found[produced[at]] = length
+            if produced[at - length : at] == end and counted >= allowed and not verbatim(produced[at]):
+                found[produced[at]] = counted
     return found
 
 
 @pytest.mark.parametrize("allowed", [1, 2, 3])
-def test_continuations_are_those_of_a_search_without_shortcuts(allowed: int) -> None:
+@pytest.mark.parametrize("verbatim", [never, zero])
+def test_continuations_are_those_of_a_search_without_shortcuts(allowed: int, verbatim: Callable[[int], bool]) -> None:
     rng = random.Random(0)
     for count in range(40):
         produced = rng.choices(range(3), k=count)
-        assert continuations(produced, allowed) == by_brute_force(produced, allowed)
+        assert continuations(produced, allowed, verbatim) == by_brute_force(produced, allowed, verbatim)
 
 
 def test_a_passage_that_begins_again_is_penalised_more_with_each_token() -> None:
