@@ -3,7 +3,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PAGES := README.md kernels/hip_attention/config.py kernels/hip_attention/attention.py
 
-.PHONY: setup demo test check format lock
+LOWEST := .venv/lowest
+TOUCH_TRANSFORMERS := tests/hip_attention/test_transformers.py tests/hip_attention/test_rope.py tests/hipcli/models \
+  tests/hipcli/prompt tests/hipcli/engine/test_self_check.py tests/hipcli/engine/test_runtime.py
+
+.PHONY: setup demo test compatibility check format lock
 
 setup: $(STAMP)
 
@@ -22,6 +26,15 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -q
 
+# With the lowest transformers that is allowed, and the packages it wants; setup installs the newest.
+compatibility: $(LOWEST)/.installed
+	PYTHONPATH=$(LOWEST) $(BIN)/python -m pytest -q $(TOUCH_TRANSFORMERS)
+
+$(LOWEST)/.installed: $(STAMP) lowest.txt
+	rm -rf $(LOWEST)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(LOWEST) --requirement lowest.txt
+	touch $@
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,7 +44,8 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Pins every package that setup installs, for every platform. Needs uv, which is not installed here.
+# Pins every package that setup installs, for every platform. Needs uv (https://docs.astral.sh/uv).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --constraint constraints.in pyproject.toml \
 	  --output-file constraints.txt --upgrade
+	uv pip compile --quiet --universal --python-version 3.11 lowest.in --output-file lowest.txt --upgrade

@@ -237,7 +237,7 @@ def _answer_one(
             messages.warn("the answer was stopped because it repeats itself; a bigger --model should not")
         if done.fault is not None:
             where = title or job.budget.documents[0].path
-            messages.report(HipError(f"{where}: {done.fault}", "try another --model; `hip doctor` checks this one"))
+            messages.report(HipError(f"{where}: {done.fault}", "try --dtype float32, or another --model"))
         result.answers.append(
             Answer(question, job.document, writer.text, done.finish_reason, done.completion_tokens, done.fault)
         )

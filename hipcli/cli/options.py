@@ -60,7 +60,7 @@ OutputFile = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write to FILE, which changes only when all went well.",
+        help="Write to FILE, which is replaced when the answers are complete.",
         rich_help_panel=OUTPUT,
         show_default=False,
     ),

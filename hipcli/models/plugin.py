@@ -1,5 +1,7 @@
 """A model that transformers runs with attention by the plug-in: families that the own decoder does not know."""
 
+from functools import cached_property
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,8 +59,21 @@ class PluginModel:
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
+        """See `LanguageModel`. Raises ValueError for models that do something to logits after the output embeddings."""
+        if not self._bare_head:
+            raise ValueError(f"{self._model.config.model_type} models scale or cap the logits of their output embeddings")
         logits: Tensor = self._model.get_output_embeddings()(hidden)
         return logits.float()
+
+    @cached_property
+    def _bare_head(self) -> bool:
+        """Whether the model's logits are those of its output embeddings, by the logits of one token."""
+        ids = torch.zeros(1, 1, dtype=torch.int64, device=self.device)
+        cache = self.make_cache(HipConfig(backend="dense"))
+        hidden = self.hidden(ids[0], cache, Step(0, 1))
+        head: Tensor = self._model.get_output_embeddings()(hidden)
+        logits = self.next_logits(ids[0], self.make_cache(HipConfig(backend="dense")), Step(0, 1))
+        return torch.allclose(head.float(), logits, rtol=1e-3, atol=1e-3)
 
     def next_logits(self, ids: Tensor, cache: Cache, step: Step) -> Tensor:
         logits: Tensor = self._model(**self._inputs(ids, cache, step), logits_to_keep=1).logits
@@ -69,7 +84,9 @@ class PluginModel:
         self._model.set_attn_implementation("eager")
         try:
             cache = DynamicCache(config=self._model.config)
-            logits = self._model(ids[None], past_key_values=cache, use_cache=True).logits[0].float()
+            # transformers 5.24 gave the argument another name, and warns of the old one.
+            name = "cache" if "cache" in signature(self._model.forward).parameters else "past_key_values"
+            logits = self._model(ids[None], use_cache=True, **{name: cache}).logits[0].float()
         finally:
             self._model.set_attn_implementation(NAME)
         keys, values = ([getattr(layer, part)[0] for layer in cache.layers] for part in ("keys", "values"))

@@ -18,8 +18,8 @@ _PIPE = 16_384  # characters: at most 64 KiB, what a pipe holds
 class Output:
     """Where answers are written: standard output, or a file.
 
-    A file is written under a temporary name and renamed at the end of the `with` block; if the block raises, it is
-    deleted. Control characters are removed from text that goes to a terminal. Raises HipError when the file cannot be
+    A file is written under a temporary name and renamed at the end of the `with` block; if the block raises, or wrote
+    nothing, it is deleted. Control characters are removed from text that goes to a terminal. Raises HipError when the file cannot be
     created (exit code 2) or written (exit code 1). BrokenPipeError is not caught.
     """
 
@@ -71,7 +71,7 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._path is not None:
-            self._close(complete=error is None)
+            self._close(complete=error is None and self._written)
         elif error is not None and not isinstance(error, BrokenPipeError):
             with contextlib.suppress(HipError, OSError):
                 self.end_line()

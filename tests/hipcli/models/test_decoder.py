@@ -1,6 +1,7 @@
 """The own decoder against transformers, family by family: at once, in chunks, token by token."""
 
 import runpy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,37 @@ def test_however_keys_are_stored_logits_stay(packed_from: int | None, options: d
     expected = logits(loaded, HipConfig(backend="dense"), cuts)
     tolerance = 0.05 if options else 1e-4
     torch.testing.assert_close(logits(loaded, config, cuts, **options), expected, atol=tolerance, rtol=1e-4)
+
+
+PACKED = HipConfig(
+    top_k=32, block_q=8, block_k=4, sink=8, window=16, min_context=0, dense_layers=0, packed_from=64, refresh_interval=1
+)
+
+
+@pytest.mark.parametrize("case", ["llama", "qwen3"])
+def test_packed_positions_with_room_for_all_keys_are_exact(case: str, tmp_path: Path) -> None:
+    loaded = load(save(made(case), tmp_path))
+    cuts = [0, 64, 150, *range(151, 161)]
+    packed = logits(loaded, replace(PACKED, top_k=256), cuts)
+    torch.testing.assert_close(packed, logits(loaded, HipConfig(backend="dense"), cuts), atol=1e-4, rtol=1e-4)
+
+
+def test_packed_positions_do_not_depend_on_chunks_and_begin_where_they_should(tmp_path: Path) -> None:
+    loaded = load(save(made("llama"), tmp_path))
+    whole = logits(loaded, PACKED, [0, 160])
+    for cuts in ([0, 24, 80, 160], [0, 72, 88, 96, 160]):
+        torch.testing.assert_close(logits(loaded, PACKED, cuts), whole, atol=1e-4, rtol=1e-4)
+    exact = logits(loaded, replace(PACKED, packed_from=1 << 20), [0, 160])
+    torch.testing.assert_close(whole[:64], exact[:64], atol=1e-4, rtol=1e-4)
+    assert (whole[72:] - exact[72:]).abs().max() > 1e-2
+
+
+def test_int8_keys_and_values_change_little(tmp_path: Path) -> None:
+    loaded = load(save(made("qwen2"), tmp_path))
+    cuts = [0, 64, 150, *range(151, 161)]
+    full, int8 = (logits(loaded, SEARCH_ALL, cuts, int8=int8).log_softmax(-1) for int8 in (False, True))
+    difference = (full.exp() * (full - int8)).sum(-1).mean().item()
+    assert 0 < difference < 1e-3
 
 
 def test_stretched_positions_are_those_of_transformers(tmp_path: Path) -> None:
