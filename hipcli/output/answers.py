@@ -19,8 +19,8 @@ class Output:
     """Where answers are written: standard output, or a file.
 
     A file is written under a temporary name and renamed at the end of the `with` block; if the block raises, or wrote
-    nothing, it is deleted. Control characters are removed from text that goes to a terminal. Raises HipError when the file cannot be
-    created (exit code 2) or written (exit code 1). BrokenPipeError is not caught.
+    nothing, it is deleted. Control characters are removed from text that goes to a terminal. Raises HipError when the
+    file cannot be created (exit code 2) or written (exit code 1). BrokenPipeError is not caught.
     """
 
     def __init__(self, path: Path | None = None) -> None:

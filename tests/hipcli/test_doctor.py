@@ -65,7 +65,7 @@ class TestDoctor:
         lines = run("doctor").splitlines()
         names = [line[6:].split()[0] for line in lines if line[:4].strip()]
         assert names == [
-            *("hip", "python", "torch", "triton", "transformers", "pypdfium2", "pypdf"),
+            *("hip", "python", "torch", "triton", "tokenizers", "transformers", "pypdfium2", "pypdf"),
             *("cpu", "gpu", "weights", "memory", "model", "cache", "config"),
         ]
 
@@ -100,6 +100,21 @@ class TestDoctor:
         check = found(str(path))["model"]
         assert check.status == "FAIL"
         assert "not a model that writes text" in check.value
+
+    def test_a_model_that_does_not_load_fails_the_self_check(self, tmp_path):
+        path = model_folder(tmp_path / "damaged")
+        report = found(str(path))
+        assert (report["model"].status, report["self-check"].status) == ("ok", "FAIL")
+
+    @pytest.mark.model
+    def test_the_embedded_model_passes_the_self_check(self):
+        embedded.fetch(print)
+        check = found()["self-check"]
+        assert check.status == "ok" and check.value.endswith("by the own decoder")
+
+    def test_a_self_check_that_takes_too_much_memory_is_not_begun(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(hipcli.doctor, "available_memory", lambda device: 10**6)
+        assert found(str(model_folder(tmp_path / "big")))["self-check"].status == "warn"
 
     def test_cache_in_the_way(self, cache):
         cache.write_text("a file")
