@@ -74,9 +74,11 @@ def repeated(text: str) -> float:
     return sum(count - 1 for count in fours.values()) / max(1, fours.total())
 
 
-def written(options: argparse.Namespace, loaded, tokenizer, document: Document) -> dict[str, list[dict]]:
+def written(
+    options: argparse.Namespace, loaded, tokenizer, document: Document, ways: dict[str, Repetition]
+) -> dict[str, list[dict]]:
     """By way, what became of a summary and two answers."""
-    found: dict[str, list[dict]] = {way: [] for way in WAYS}
+    found: dict[str, list[dict]] = {way: [] for way in ways}
     for name, asked in (("summarize", (None,)), ("ask", QUESTIONS)):
         prompt = templates.load(name, {}, "medium" if name == "summarize" else None)
         encoder = PromptEncoder(tokenizer, prompt.system())
@@ -87,7 +89,7 @@ def written(options: argparse.Namespace, loaded, tokenizer, document: Document) 
         list(engine.read(prefix))
         for question in asked:
             suffix = encoder.suffix(prompt.question([document], question))
-            for way, repetition in WAYS.items():
+            for way, repetition in ways.items():
                 engine.sampling = Sampling(repetition=repetition)
                 events = list(engine.answer(suffix, ANSWER))
                 text = "".join(event.text for event in events if isinstance(event, Token))
@@ -131,11 +133,11 @@ def copied(loaded, tokenizer, repetition: Repetition, count: int = 6) -> float:
     return statistics.mean(right)
 
 
-def scores(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+def scores(options: argparse.Namespace, ways: dict[str, Repetition]) -> dict[str, dict[str, float]]:
     """By way, mean scores of the answers to questions."""
     items = [item for item in questions.load(options.questions) if not item.options]
     found = {}
-    for way, repetition in WAYS.items():
+    for way, repetition in ways.items():
         with patch.object(subject, "Sampling", lambda chosen=repetition: Sampling(repetition=chosen)):
             evaluated = subject.Subject(resolve(options.model, print))
             units = [
@@ -161,15 +163,17 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--questions", type=Path)
     parser.add_argument("--context", type=int, default=8192)
+    parser.add_argument("--way", action="append", choices=WAYS, help="by default all")
     options = parser.parse_args()
+    ways = {way: WAYS[way] for way in options.way or WAYS}
     loaded, tokenizer = load(options.model)
-    texts: dict[str, list[dict]] = {way: [] for way in WAYS}
+    texts: dict[str, list[dict]] = {way: [] for way in ways}
     for document in read_documents(options.files, ReadOptions(), standard_input()) if options.files else ():
-        for way, found in written(options, loaded, tokenizer, document).items():
+        for way, found in written(options, loaded, tokenizer, document, ways).items():
             texts[way] += found
     rows = {}
     for way, found in texts.items():
-        rows[way] = {"copied": round(copied(loaded, tokenizer, WAYS[way]), 3)}
+        rows[way] = {"copied": round(copied(loaded, tokenizer, ways[way]), 3)}
         if found:
             rows[way] |= {
                 "n": len(found),
@@ -182,7 +186,7 @@ def main() -> None:
             }
         print(way, rows[way], flush=True)
     name = Path(options.model or "default").stem
-    result = {"rows": rows, "scores": scores(options) if options.questions else {}, "texts": texts}
+    result = {"rows": rows, "scores": scores(options, ways) if options.questions else {}, "texts": texts}
     save(f"repetition_{name}", result)
     print(machine())
 

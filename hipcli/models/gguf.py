@@ -7,6 +7,8 @@ show as worse answers and never as an error. Weights become bfloat16 safetensors
 import errno
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,20 +49,22 @@ def convert(path: Path, folder: Path) -> None:
     Raises HipError when the file is damaged or of a family, rope scaling or tokenizer that cannot be converted
     exactly, and OSError when the folder cannot be written.
     """
+    from gguf import GGUFReader
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     from hipcli.models.quiet import quiet_transformers
 
     quiet_transformers()
-    reader = _open(path)
+    with _damaged(path.name):
+        reader = GGUFReader(path)
+        metadata = _metadata(reader)
+        config = read_config(path.name, reader, metadata)
+        tokenizer = rebuild_tokenizer(path, metadata, config["max_position_embeddings"])
+        settings = {"config": config, "generation_config": generation_settings(config, reader, metadata)}
     require_space(folder, sum(2 * int(tensor.n_elements) for tensor in reader.tensors))
-    metadata = _metadata(reader)
-    config = read_config(path.name, reader, metadata)
     tensors = _tensors(path.name, reader, config)
     _check(path.name, config, tensors)
-    tokenizer = rebuild_tokenizer(path, metadata, config["max_position_embeddings"])
-    settings = {"config": config, "generation_config": generation_settings(config, reader, metadata)}
     for name, values in settings.items():
         (folder / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     try:
@@ -89,14 +93,16 @@ def _itself(tensor: "torch.Tensor") -> "torch.Tensor":
     return tensor
 
 
-def _open(path: Path) -> "GGUFReader":
-    from gguf import GGUFReader
+@contextmanager
+def _damaged(name: str) -> Iterator[None]:
+    """Raise HipError for what the readers of a header and its tokenizer make of cut-off or hostile bytes.
 
+    They check nothing: such bytes surface as whatever numpy or the interpreter makes of them.
+    """
     try:
-        return GGUFReader(path)
-    # The reader checks nothing: cut-off or hostile bytes surface as whatever numpy or the interpreter makes of them.
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, MemoryError) as error:
-        raise HipError(f"{path.name}: damaged or unreadable GGUF file ({error})", "download it again") from error
+        yield
+    except (ValueError, LookupError, TypeError, OverflowError, ArithmeticError, RecursionError, MemoryError) as error:
+        raise HipError(f"{name}: damaged or unreadable GGUF file ({error})", "download it again") from error
 
 
 def _metadata(reader: "GGUFReader") -> Metadata:

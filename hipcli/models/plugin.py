@@ -61,7 +61,9 @@ class PluginModel:
     def logits(self, hidden: Tensor) -> Tensor:
         """See `LanguageModel`. Raises ValueError for models that do something to logits after the output embeddings."""
         if not self._bare_head:
-            raise ValueError(f"{self._model.config.model_type} models scale or cap the logits of their output embeddings")
+            raise ValueError(
+                f"{self._model.config.model_type} models scale or cap the logits of their output embeddings"
+            )
         logits: Tensor = self._model.get_output_embeddings()(hidden)
         return logits.float()
 

@@ -197,6 +197,24 @@ class TestRefusals:
         with pytest.raises(HipError, match=r"^cut\.gguf: damaged or unreadable GGUF file"):
             converted(path, tmp_path)
 
+    @pytest.mark.parametrize("key", [b"tokenizer.ggml.tokens", b"tokenizer.ggml.model", b"general.architecture"])
+    @pytest.mark.parametrize("byte", [b"X", b"\xf9"])
+    def test_garbled_header(self, key, byte, tmp_path):
+        data = write_gguf(tmp_path / "m.gguf", make_model("llama")).read_bytes()
+        path = tmp_path / "garbled.gguf"
+        path.write_bytes(data.replace(key, byte + key[1:], 1))
+        with pytest.raises(HipError) as caught:
+            converted(path, tmp_path)
+        assert caught.value.message.startswith("garbled.gguf: ")
+
+    def test_garbled_value(self, tmp_path):
+        data = write_gguf(tmp_path / "m.gguf", make_model("llama")).read_bytes()
+        path = tmp_path / "garbled.gguf"
+        at = data.index(b"general.architecture") + len(b"general.architecture") + 12
+        path.write_bytes(data[:at] + b"\xf9" + data[at + 1 :])
+        with pytest.raises(HipError, match="damaged or unreadable"):
+            converted(path, tmp_path)
+
     def test_other_architecture(self, tmp_path):
         path = tmp_path / "m.gguf"
         writer = gguf.GGUFWriter(path, "mamba")
