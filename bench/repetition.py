@@ -25,7 +25,7 @@ from hipcli.documents.document import Document, Page
 from hipcli.documents.inputs import ReadOptions, read_documents, standard_input
 from hipcli.engine.engine import Engine
 from hipcli.engine.events import Done, Token
-from hipcli.engine.repetition import Repetition
+from hipcli.engine.repetition import Kind, Repetition
 from hipcli.engine.sampling import Sampling
 from hipcli.evaluation import questions, subject
 from hipcli.evaluation.specs import parse
@@ -38,8 +38,8 @@ from hipcli.prompt.tokens import PromptEncoder
 class Everywhere(Repetition):
     """Names and numbers are penalised, too."""
 
-    def penalised(self, logits: Tensor, produced: Sequence[int], verbatim: Callable[[int], bool]) -> Tensor:
-        return super().penalised(logits, produced, lambda token: False)
+    def penalised(self, logits: Tensor, produced: Sequence[int], kind: Callable[[int], Kind]) -> Tensor:
+        return super().penalised(logits, produced, lambda token: "word")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Used(Repetition):
 
     divisor: float = 1.1
 
-    def penalised(self, logits: Tensor, produced: Sequence[int], verbatim: Callable[[int], bool]) -> Tensor:
+    def penalised(self, logits: Tensor, produced: Sequence[int], kind: Callable[[int], Kind]) -> Tensor:
         tokens = torch.tensor(sorted(set(produced)), device=logits.device, dtype=torch.long)
         some = logits[:, tokens]
         return logits.index_copy(1, tokens, torch.where(some > 0, some / self.divisor, some * self.divisor))
@@ -115,7 +115,7 @@ def register(seed: int) -> list[str]:
     ]
 
 
-def copied(loaded, tokenizer, repetition: Repetition, count: int = 6) -> float:
+def copied(loaded, tokenizer, repetition: Repetition, count: int) -> float:
     """Share of lines of registers that an answer gives as they stand."""
     right = []
     for seed in range(count):
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--questions", type=Path)
     parser.add_argument("--context", type=int, default=8192)
+    parser.add_argument("--registers", type=int, default=6, help="to be copied")
     parser.add_argument("--way", action="append", choices=WAYS, help="by default all")
     options = parser.parse_args()
     ways = {way: WAYS[way] for way in options.way or WAYS}
@@ -173,7 +174,9 @@ def main() -> None:
             texts[way] += found
     rows = {}
     for way, found in texts.items():
-        rows[way] = {"copied": round(copied(loaded, tokenizer, ways[way]), 3)}
+        rows[way] = {}
+        if options.registers:
+            rows[way]["copied"] = round(copied(loaded, tokenizer, ways[way], options.registers), 3)
         if found:
             rows[way] |= {
                 "n": len(found),

@@ -163,7 +163,7 @@ def _fits(job: Job, model: str, can_split: bool) -> bool:
 
 
 def _announce(jobs: Sequence[Job], model: str, settings: Settings) -> None:
-    """Say it when a context is read beyond what the model was trained for, or kept as integers for want of memory."""
+    """Say it when a context is read beyond what the model was trained for, or kept as int8 for want of memory."""
     longest: dict[str, Budget] = {}
     for budget in sorted((job.budget for job in jobs), key=lambda budget: budget.total_tokens):
         longest[budget.placed] = budget

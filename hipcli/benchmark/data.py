@@ -10,7 +10,7 @@ SEGMENT = 64  # tokens; planted data is made in segments of this length
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of one attention layer: query heads, key heads (also value heads) and head dimension."""
+    """The shape of one attention layer: query heads, KV heads and head dimension."""
 
     heads: int = 32
     heads_k: int = 8
@@ -20,7 +20,7 @@ class Shape:
 def make_data(kind: str, length: int, shape: Shape, device: str = "cuda") -> tuple[Tensor, Tensor, Tensor]:
     """Query [1, heads, length, dim], key and value [1, heads_k, length, dim] in bfloat16.
 
-    `kind` is "random", all numbers normally distributed, or "planted": random numbers, and in every key head each
+    `kind` is "random", all numbers normally distributed, or "planted": random numbers, and in every KV head each
     segment of 64 keys has one random vector added to all of its keys. Each segment of 64 queries has the vector of one
     earlier segment of keys added, so that it should attend to these; `target_segments` tells which.
     """

@@ -14,7 +14,7 @@ from pathlib import Path
 from hipcli.disk import paths
 from hipcli.disk.files import PARTIAL, Lock, cache_errors
 
-# Part of each folder's name: raise it when hipcli.models.gguf writes something else, and files are converted anew.
+# Part of each folder's name: raise it when hipcli.models.gguf writes something else, and files are converted again.
 _CONVERTER = 1
 _ORIGIN = "origin.json"
 

@@ -11,7 +11,7 @@ from hipcli.models.language_model import LanguageModel
 class GraphDecode:
     """Decodes with a model and its cache, token by token: the first of a kind as usual, the others by graphs.
 
-    There is a graph for tokens that select keys anew and one for those that do not; new ones where memory has moved or
+    There is a graph for tokens that select keys again and one for those that do not; new ones where memory has moved or
     the text has grown so long that layers attend in another way. A model that cannot be captured, such as one that
     waits for the device, decodes as usual; `eager_because` then says why. `Cache.can_step` says whether a cache serves.
     """

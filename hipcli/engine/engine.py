@@ -12,7 +12,7 @@ from hipcli.engine.events import Done, Event, FinishReason, PrefillProgress, Tok
 from hipcli.engine.loops import repeats
 from hipcli.engine.no_answer import may_be_none, no_answer
 from hipcli.engine.prefill import Context
-from hipcli.engine.repetition import Verbatim
+from hipcli.engine.repetition import Kinds
 from hipcli.engine.sampling import Chooser, Sampling
 from hipcli.engine.text_stream import TextStream
 from hipcli.models.language_model import LoadedModel
@@ -24,7 +24,7 @@ class Engine:
     """One prompt prefix in a cache, and answers to questions asked after it.
 
     `capacity` is the number of tokens the longest prompt and its answer will take. `attention` replaces sparse
-    attention, for evaluation; `yarn` stretches the model's positions; `int8` keeps keys and values as integers;
+    attention, for evaluation; `yarn` stretches the model's positions; `int8` keeps keys and values as int8;
     `chunk_tokens` are read at a time. Raises HipError for positions that cannot be stretched, and as `Context` does.
     """
 
@@ -43,7 +43,7 @@ class Engine:
         self._device = loaded.model.device
         self._tokenizer = tokenizer
         self.sampling = sampling or Sampling()
-        self._verbatim = Verbatim(tokenizer)
+        self._kinds = Kinds(tokenizer)
         self._block_q = config.block_q
         try:
             self.context = Context(
@@ -98,7 +98,7 @@ class Engine:
             last = self.context.last_chunk(len(unread))
             for done in self.context.fill(unread[:last], question=True):
                 yield PrefillProgress(done, len(unread))
-            choose = Chooser(self.sampling, self._device, self._verbatim)
+            choose = Chooser(self.sampling, self._device, self._kinds)
             token = choose(self.context.next_logits(unread[last:], question=True))  # waits for the device
             yield PrefillProgress(len(unread), len(unread))
             prefilled = time.perf_counter()

@@ -127,4 +127,4 @@ class Context:
         self.length += count
 
 
-BROKEN_HINT = "what hip would print now would be made up; run `hip doctor`, and report this"
+BROKEN_HINT = "hip's answers would be wrong; run `hip doctor`, and report this"

@@ -34,8 +34,8 @@ def read(
             update(progress.done, progress.total)
         return 0
     restored = session.saved
-    for state in session.load():
-        reader.restore(state)
+    for snapshot in session.load():
+        reader.restore(snapshot)
     saver = _Saver(reader, session, warn)
     saved_at = time.monotonic()
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hipcli.engine.repetition import Repetition
+from hipcli.engine.repetition import Kind, Repetition
 from hipcli.errors import HipError
 
 
@@ -27,12 +27,12 @@ class Sampling:
 class Chooser:
     """Picks the next token; one random stream an answer, so that a seed repeats it.
 
-    Tokens that are `verbatim` may be repeated.
+    `kind` tells what a token spells, as `Repetition` asks.
     """
 
-    def __init__(self, sampling: Sampling, device: torch.device, verbatim: Callable[[int], bool]) -> None:
+    def __init__(self, sampling: Sampling, device: torch.device, kind: Callable[[int], Kind]) -> None:
         self._sampling = sampling
-        self._verbatim = verbatim
+        self._kind = kind
         self._generator = torch.Generator(device)
         if sampling.seed is None:
             self._generator.seed()
@@ -44,7 +44,7 @@ class Chooser:
 
         Raises HipError where the largest logit is no number, as NaN would be.
         """
-        logits = self._sampling.repetition.penalised(logits, produced, self._verbatim)
+        logits = self._sampling.repetition.penalised(logits, produced, self._kind)
         largest, likeliest = torch.cat([x.double() for x in logits.max(-1)]).tolist()  # waits for the device once
         if not math.isfinite(largest):
             raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")

@@ -1,7 +1,7 @@
 """Other ways to choose key blocks, each scored exactly over all searchable blocks, with no tree and no state.
 
 They attend with the product's own kernels to sink, window and the chosen blocks, so that only the choice differs.
-Decode chooses anew at every token: `refresh_interval` does not apply.
+Decode chooses again at every token: `refresh_interval` does not apply.
 """
 
 from collections.abc import Callable
@@ -148,10 +148,10 @@ def _attend(
             scale=scale, sink=config.sink, window=config.window, block_k=config.block_k,
         )  # fmt: skip
         return
-    from hip_attention.triton_backend import attend as triton_attend
+    from hip_attention.triton_backend import attend
 
     with torch.cuda.device_of(query):
-        triton_attend.attend(
+        attend.attend(
             query, key, value, None if blocks is None else blocks.int(), part.first, part.blocks, length_k, output,
             scale=scale, sink=config.sink, window=config.window, block_q=config.block_q, block_k=config.block_k,
         )  # fmt: skip

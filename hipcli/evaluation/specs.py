@@ -23,7 +23,7 @@ class Spec:
 
     `method` is one of METHODS; `config` says where attention is sparse and how many keys it may use; `yarn` is the
     `factor` by which YaRN stretches the trained window, None to leave positions as the model has them; `int8` keeps
-    keys and values as integers.
+    keys and values as int8.
     """
 
     text: str

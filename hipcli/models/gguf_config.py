@@ -144,8 +144,8 @@ def _llama3_scaling(name: str, theta: float, head_dim: int, factors: list[float]
     for original in (8192, 4096, 16384, 32768):
         expected = []
         for index in range(head_dim // 2):
-            turns = original * theta ** (-2 * index / head_dim) / (2 * math.pi)
-            smooth = min(max((turns - low) / (high - low), 0.0), 1.0)
+            rotations = original * theta ** (-2 * index / head_dim) / (2 * math.pi)
+            smooth = min(max((rotations - low) / (high - low), 0.0), 1.0)
             expected.append(1 / ((1 - smooth) / scale + smooth))
         if len(expected) == len(factors) and all(
             math.isclose(a, b, rel_tol=1e-3) for a, b in zip(expected, factors, strict=True)

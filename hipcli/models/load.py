@@ -70,7 +70,7 @@ def _load_plugin(source: ModelSource, device: torch.device, dtype: torch.dtype, 
 
     quiet_transformers()
     model, stops = load_plugin(source, device, dtype)
-    why = "transformers lays weights out"
+    why = "weights are laid out by transformers"
     return LoadedModel(source.name, model, frozenset(stops), model.reference, "transformers", because, why)
 
 

@@ -1,6 +1,6 @@
 """One forward pass written as plainly as can be, straight from a model's file: what the decoder is checked against.
 
-It shares nothing with the decoder and its cache but the names of weights and the frequencies of rotary positions: no
+It shares nothing with the decoder and its cache but the names of weights and the frequencies of RoPE: no
 joined or packed weights, no cache, no chunks, attention by its formula.
 """
 
@@ -68,22 +68,22 @@ def _attention(
     frequencies, factor = a.ropes[layer].stretched(yarn).frequencies(a.head_dim)
     position = torch.arange(x.shape[0], device=x.device)
     angles = position[:, None, None] * frequencies.to(x.device)  # [T, 1, D / 2]
-    turn = torch.polar(torch.full_like(angles, factor), angles)
-    query, key = (_rotated(part, turn) for part in (query, key))
+    rotation = torch.polar(torch.full_like(angles, factor), angles)
+    query, key = (_rotated(part, rotation) for part in (query, key))
     every_key, every_value = (part.repeat_interleave(a.heads // a.kv_heads, 1) for part in (key, value))
     logits = torch.einsum("qhd,khd->hqk", query, every_key) * a.scale
     distance = position[:, None] - position
-    hidden = (distance < 0) | (distance >= (a.windows[layer] or math.inf))
-    weight = logits.masked_fill(hidden, -math.inf).softmax(-1)
+    masked = (distance < 0) | (distance >= (a.windows[layer] or math.inf))
+    weight = logits.masked_fill(masked, -math.inf).softmax(-1)
     attended = torch.einsum("hqk,khd->qhd", weight, every_value).flatten(1)
     output = _linear(weights, f"{name}.o_proj", attended, a.hidden, a.output_bias)
     return output, key.transpose(0, 1), value.transpose(0, 1)
 
 
-def _rotated(x: Tensor, turn: Tensor) -> Tensor:
+def _rotated(x: Tensor, rotation: Tensor) -> Tensor:
     """x [T, H, D] with its halves as real and imaginary parts, multiplied by complex numbers [T, 1, D / 2]."""
     first, second = x.chunk(2, -1)
-    product = torch.complex(first, second) * turn
+    product = torch.complex(first, second) * rotation
     return torch.cat((product.real, product.imag), -1)
 
 

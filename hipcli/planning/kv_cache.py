@@ -1,4 +1,4 @@
-"""Whether keys and values are kept in full or, to save memory, as integers."""
+"""Whether keys and values are kept in full or, to save memory, as int8."""
 
 from hipcli.cli.options import KvCacheKind, KvStorage
 from hipcli.errors import ExitCode, HipError
@@ -10,9 +10,8 @@ def choose(
 ) -> KvStorage:
     """What to keep keys and values as, given what either takes; `int8` is None where attention is dense.
 
-    "auto" keeps them in full if that fits, or if integers would not take less; a session that is `kept` as integers
-    goes on with them.
-    Raises HipError, exit code 2, where integers are asked for and the model can have none, for which `limits` says why.
+    "auto" keeps them in full if that fits, or if int8 would not take less; a session that is `kept` as int8 stays so.
+    Raises HipError, exit code 2, where int8 is asked for and the model cannot have it, for which `limits` says why.
     """
     if limits is not None and kind == "int8":
         hint = "say --kv-cache full, or use Llama, Qwen 2 or 3, Mistral or Gemma 3"

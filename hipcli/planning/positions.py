@@ -28,7 +28,7 @@ def place(
     model's makers do, as far as they go, and otherwise packs them from there on; "packed" packs from `min_context` on,
     however long the context is. The stretch is a power of two, so that contexts that are nearly as long share it.
     The rows of such a context see more recent keys than `hip.window`, and at stretched positions select more than
-    `hip.top_k`, where these are `unasked` for (docs/positions.md says why).
+    `hip.top_k`, where these are `unasked` for (docs/appendix/positions.md says why).
     `limits` says why a model can have neither, if it cannot: its context ends with the trained window.
     Raises HipError, exit code 2, for positions that cannot be stretched or packed, and when what a packed row sees
     exceeds the trained window.

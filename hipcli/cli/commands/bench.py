@@ -29,7 +29,7 @@ def _bench() -> None:
 def attention(tokens: Tokens = None, top_k: TopK = None, json_file: JsonFile = None, plot: Plot = None) -> None:
     """Time prefill, short prompts and decode beside PyTorch's dense attention, on random and on planted data.
 
-    One layer of 32 query heads, 8 key heads and 128 dimensions in bfloat16. Needs a CUDA GPU.
+    One layer of 32 query heads, 8 KV heads and 128 dimensions in bfloat16. Needs a CUDA GPU.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Models on disk to models in memory, by both roads; what is refused, in one line."""
+"""Models on disk to models in memory, by decoder and plug-in; what is refused, in one line."""
 
 import json
 import runpy
@@ -46,7 +46,7 @@ def last_logits(loaded: LoadedModel) -> torch.Tensor:
     return context.decode(int(IDS[-1]))
 
 
-class TestRoads:
+class TestLoading:
     @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral", "gemma3_text", *OTHERS])
     def test_every_family_is_loaded_and_checked(self, family: str, tmp_path: Path, capfd: Any) -> None:
         model = make_model(family, **OTHERS.get(family, {}))
