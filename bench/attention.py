@@ -1,4 +1,4 @@
-"""Every number of docs/appendix/benchmarks.md that was measured on a GPU: python bench/attention.py [decode] [TOKENS ...].
+"""Every GPU measurement of docs/appendix/benchmarks.md: python bench/attention.py [decode] [TOKENS ...].
 
 With the word decode only that is measured again, and the other rows of the file of results stay as they are.
 """

@@ -100,8 +100,8 @@ class AttentionOptions(Group):
         typer.Option(
             "--positions",
             help="packed numbers the keys a token sees one after the other, exact keeps their positions in the "
-            "prompt, yarn stretches the model's trained window up to 4 times; auto takes yarn for Qwen 2 and 3 and packed for "
-            "others where the prompt is longer than the window.",
+            "prompt, yarn stretches the model's trained window up to 4 times; auto takes yarn for Qwen 2 and 3 and "
+            "packed for others where the prompt is longer than the window.",
             envvar="HIPCLI_POSITIONS",
             rich_help_panel=o.ATTENTION,
         ),

@@ -176,7 +176,7 @@ class Budget:
             ways.append("use a model with a longer window with --model")
         else:
             if self.kv_cache == "full" and self.otherwise and not self.otherwise.excess:
-                ways.append("keep keys and values as int8 with --kv-cache int8")
+                ways.append("keep keys and values in half the memory with --kv-cache int8")
             ways.append("use a smaller model with --model, or --dtype bfloat16")
         return ", or ".join(ways)
 

@@ -96,7 +96,7 @@ class Execution:
         if plan.answers_sparsely:
             lines.append(
                 f"answer: {decode.selector}, top_k={decode.top_k} window={decode.window}, "
-                f"selected anew every {decode.refresh_interval} tokens"
+                f"selected again every {decode.refresh_interval} tokens"
             )
         if plan.yarn is not None:
             lines.append(f"positions: stretched {plan.yarn_factor:g} times")

@@ -1,25 +1,18 @@
-"""HiP attention: sparse attention found by a tree search, for prompts too long to read densely.
+"""HiP attention: sparse attention to keys that a tree search selects, for prompts too long to attend to densely.
+
+On tensors:
+
+    from hip_attention.attention import attention
+    output = attention(query, key, value, HipConfig(top_k=2048))
+
+In a model of transformers:
 
     import hip_attention.transformers                      # registers attn_implementation="hip"
     model = AutoModelForCausalLM.from_pretrained(name, attn_implementation="hip")
 
-or, for people with tensors, `hip_attention.attention(query, key, value, HipConfig(top_k=2048))`.
+This module imports no torch, so that reading HipConfig's defaults stays instant.
 """
-
-from typing import TYPE_CHECKING, Any
 
 from hip_attention.config import HipConfig
 
-if TYPE_CHECKING:
-    from hip_attention.attention import attention
-
-__all__ = ["HipConfig", "attention"]
-
-
-def __getattr__(name: str) -> Any:
-    # torch is imported on first use, so that reading HipConfig's defaults stays instant.
-    if name == "attention":
-        from hip_attention.attention import attention
-
-        return attention
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["HipConfig"]

@@ -1,4 +1,4 @@
-"""Sparse attention as one function of tensors, and the same function over a cache layer."""
+"""Sparse attention as one function of tensors, and the parts of it that a cache layer calls."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ from hip_attention.torch_backend import select as torch_select
 from hip_attention.torch_backend.dense import dense_attention
 from hip_attention.torch_backend.summaries import KeySummaries
 
-NEEDS_ROPE = "packed positions need keys before rotation: attend through a cache that applies RoPE"
-DENSE_HEADS = 4  # key heads whose rows are attended densely at a time: bounds the memory for results
+NEEDS_ROPE = "packed positions need keys before RoPE: attend through a cache that applies RoPE"
+DENSE_HEADS = 4  # KV heads that are attended to densely at a time: bounds the memory for results
 
 
 @dataclass(frozen=True)
 class Unrotated:
-    """What rows need that select by content: a cache that holds keys before rotation has it.
+    """Inputs of selection by content, from a cache that holds keys before RoPE.
 
-    query [B, Hq, Tq, D] is what the search compares with key [B, Hkv, capacity, D], which is not rotated; rows attend
-    to keys as `rope` puts them at true or `packed` positions. `recent` are the window keys of packed rows.
+    The search compares query [B, Hq, Tq, D] with key [B, Hkv, capacity, D] before RoPE. Rows attend to keys after
+    `rope` is applied, at true or `packed` positions. `recent` holds the window keys of packed rows.
     """
 
     query: Tensor
@@ -36,11 +36,11 @@ class Unrotated:
 def attention(
     query: Tensor, key: Tensor, value: Tensor, config: HipConfig | None = None, *, scale: float | None = None
 ) -> Tensor:
-    """HiP attention of queries that stand at the end of the keys (chunked prefill and decode included).
+    """HiP attention of queries at the last positions of the keys (in prefill, at once or in chunks, and in decode).
 
-    query [B, Hq, Tq, D]; key and value [B, Hkv, Tk, D] with Tq <= Tk and Hq a multiple of Hkv (heads of a group are
-    not repeated in memory); all of one floating dtype. `scale` multiplies the logits and defaults to D ** -0.5.
-    Returns [B, Hq, Tq, D]. Raises ValueError when the shapes do not fit together or positions shall be packed.
+    query [B, Hq, Tq, D]; key and value [B, Hkv, Tk, D] with Tq <= Tk and Hq a multiple of Hkv (KV heads are not
+    repeated in memory); all of one floating dtype. `scale` multiplies the logits and defaults to D ** -0.5.
+    Returns [B, Hq, Tq, D]. Raises ValueError for shapes that do not fit together, and if `packed_from` is set.
     """
     config = config or HipConfig()
     if config.packed_from is not None:
@@ -73,11 +73,11 @@ def prefill(
     unrotated: Unrotated | None = None,
     coming: int = 0,
 ) -> Tensor:
-    """Dense attention for the rows that may see everything anyway, sparse attention for the others.
+    """Dense attention for the rows before `search_start`, sparse attention for the others.
 
     key and value [B, Hkv, capacity, D] hold `length_k` keys; for the torch backend capacity is a multiple of block_k,
-    and what lies beyond the keys is finite. `summaries` cover every complete block if the selector needs them.
-    `unrotated` makes selection go by content; `coming` rows will follow. Returns [B, Hq, Tq, D].
+    and memory beyond the keys is finite. `summaries` cover every complete block if the selector needs them. With
+    `unrotated`, selection is by content. `coming` rows will follow in later calls. Returns [B, Hq, Tq, D].
     """
     length_q = query.shape[2]
     start = search_start(length_q, length_k, config, query.device, coming)
@@ -108,9 +108,10 @@ def sparse_rows(
     output: Tensor,
     unrotated: Unrotated | None = None,
 ) -> None:
-    """Sparse attention for the rows from `start` on, each with more to search than it may select, into `output`.
+    """Write sparse attention of the rows from `start` on, which have more to search than they may select, to `output`.
 
-    Arguments as those of `prefill`. Query rows are rotated to the positions they attend at. Packed rows read no `key`.
+    Arguments are those of `prefill`. RoPE has been applied to `query` at the positions that its rows attend at. Packed
+    rows read `unrotated.key` instead of `key`.
     """
     if uses_triton(config, query.device):
         from hip_attention.triton_backend import prefill as triton_prefill
@@ -174,7 +175,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor) -> None:
     if query.shape[0] != key.shape[0] or query.shape[3] != key.shape[3]:
         raise ValueError(f"query {tuple(query.shape)} and key {tuple(key.shape)} differ in batch or head_dim")
     if query.shape[1] % key.shape[1]:
-        raise ValueError(f"{query.shape[1]} query heads cannot share {key.shape[1]} key heads evenly")
+        raise ValueError(f"{query.shape[1]} query heads cannot share {key.shape[1]} KV heads evenly")
     if query.shape[2] > key.shape[2]:
         raise ValueError(f"{query.shape[2]} queries cannot stand at the end of {key.shape[2]} keys")
     if not query.dtype == key.dtype == value.dtype:

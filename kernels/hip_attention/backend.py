@@ -1,4 +1,4 @@
-"""Which implementation runs where."""
+"""Which backend runs on which device."""
 
 import importlib.util
 from dataclasses import replace
@@ -11,8 +11,8 @@ from hip_attention.config import HipConfig
 from hip_attention.plan import sparse_start
 from hip_attention.torch_backend.summaries import KeySummaries
 
-# What a search costs as a whole, and what a row of sparse attention costs, in keys that dense attention reads in the
-# same time; measured on an H100 (docs/benchmarks.md).
+# Cost of a whole search, and of one row of sparse attention, as the number of keys that dense attention reads in the
+# same time; measured on an H100 (docs/appendix/benchmarks.md).
 SEARCH = 19_000_000
 KEYS_PER_ROW = 3_800
 
@@ -20,7 +20,7 @@ TORCH_ONLY = ("exhaustive",)  # selectors that have no kernel
 
 
 class Summaries(Protocol):
-    """What the caller of a backend needs to know of its key summaries: see `summaries.KeySummaries`."""
+    """Interface of a backend's key summaries; see `torch_backend.summaries.KeySummaries`."""
 
     @property
     def next_key(self) -> int: ...
@@ -39,7 +39,7 @@ def has_triton() -> bool:
 
 
 def uses_triton(config: HipConfig, device: torch.device) -> bool:
-    """Whether tensors on `device` are attended by the Triton kernels; "auto" picks them on a GPU where they can serve.
+    """Whether the Triton kernels attend on `device`; "auto" uses them on a GPU for every selector that they implement.
 
     Raises ValueError when the configuration asks for Triton where it cannot run.
     """
@@ -60,12 +60,12 @@ def uses_triton(config: HipConfig, device: torch.device) -> bool:
 
 
 def has_kernels(config: HipConfig, device: torch.device) -> bool:
-    """Whether the Triton kernels that search nothing run on `device`: they serve dense attention, too."""
+    """Whether Triton kernels that need no search (RoPE, dense decode) run on `device`, also for backend "dense"."""
     return uses_triton(replace(config, backend="auto") if config.backend == "dense" else config, device)
 
 
 def make_summaries(config: HipConfig, device: torch.device, capacity: int = 0) -> Summaries:
-    """An empty tree of key summaries for the backend on `device`, with memory reserved for those of `capacity` keys."""
+    """An empty tree of key summaries for the backend on `device`, with memory reserved for `capacity` keys."""
     if uses_triton(config, device):
         from hip_attention.triton_backend.summaries import TreeSummaries
 
@@ -74,10 +74,10 @@ def make_summaries(config: HipConfig, device: torch.device, capacity: int = 0) -
 
 
 def search_start(length_q: int, length_k: int, config: HipConfig, device: torch.device, coming: int = 0) -> int:
-    """First row that is worth a search: `plan.sparse_start`, or Tq where "auto" finds dense attention faster.
+    """First row that attends sparsely: `plan.sparse_start`, or Tq where "auto" expects dense attention to be faster.
 
-    Only a GPU has dense attention that fast: there a search has to save more key reads than it costs, counting those of
-    `coming` rows that will follow. All of them had better be read alike (docs/quality.md, "Read alike").
+    That happens only on a GPU, where a search must save more key reads than it costs. Reads of `coming` rows of later
+    calls count too: they should all be read sparsely (docs/appendix/quality.md, "Read alike").
     """
     start = sparse_start(length_q, length_k, config)
     if config.backend == "auto" and not config.select_always and start < length_q and uses_triton(config, device):

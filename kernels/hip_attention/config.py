@@ -1,4 +1,4 @@
-"""The one description of how sparse attention behaves. Imports nothing heavy: the command line reads its defaults."""
+"""All settings of sparse attention. Imports nothing heavy, because the command line reads the defaults."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -12,30 +12,31 @@ Question = Literal["dense", "sparse"]
 class HipConfig:
     """Settings of HiP attention; lengths are in tokens.
 
-    top_k: keys every query block may select outside sink and window, a decoded row twice as many (see `of_decode`);
-        0 selects none (StreamingLLM).
+    top_k: keys that a query block selects outside sink and window; a decoded row selects twice as many (see
+        `of_decode`); 0 selects none (StreamingLLM).
     block_q, block_k: queries that share one mask, and keys that are selected together.
     sink: first keys of the context, which every query sees.
     window: most recent keys, which every query sees; at least block_q, so that no query block has to search keys
         that some of its rows may not see yet.
     refresh_interval: decode steps that reuse one mask.
     dense_layers: number of first layers that attend to everything, before `packed_from`.
-    selector: "summary" scores a tree node by the mean and variance of its keys; "summary-exact" does so too, keeps
-        twice as many nodes, and lets rows vote for the key blocks at the end: each gives a block the softmax, over all
-        of them, of its largest logit (scaled by head_dim^-0.5), and the sums count, in prefill (see `of_decode`);
+    selector: "summary" scores a tree node by the mean and variance of its keys; "summary-exact" does so too, but in
+        prefill keeps twice as many nodes and scores the remaining key blocks by votes: a row's vote for a block is the
+        softmax, over these blocks, of its largest logit there (scaled by head_dim^-0.5), and a block's score is the
+        sum of its votes; in decode it equals "summary" (see `of_decode`);
         "representative" scores a node by its centre key block (HiP, arXiv 2406.09827 v2), "representative-first" by
         its first one (v1); "exhaustive" scores every key block by its largest logit, in quadratic time (PyTorch only).
     query_stride: the selector scores every query_stride-th row of a query block, counted back from its last.
     min_context: query blocks that end before this position attend to everything, which is faster there; in a context
         that is known to grow longer they do not (see `for_context`).
-    packed_from: query blocks that end at or past this position see keys at packed positions, which leave no distance
-        larger than `packed_length` (see `reference`); None keeps every true position. Selection then
-        is by content, everywhere. Needs a cache that holds keys before rotation.
-    question: how the rows attend that a cache is told are a question: "dense" to everything, at packed positions
-        to what an exhaustive search finds (see `of_question`); "sparse" like those of a document. They are few, and
-        what they miss is not found.
-    select_always: search also where a row may select all there is, which gives exact attention by the sparse path: how
-        a program checks itself. Otherwise such rows are attended to densely.
+    packed_from: query blocks that end at or past this position see keys at packed positions, where distances stay
+        below `packed_length` (see `reference`); None keeps true positions. If set, every selection is by content, and
+        a cache that holds keys before RoPE is needed.
+    question: how the rows of a question (see `cache.step.Step`) attend: "dense" to everything, at packed positions
+        to what an exhaustive search finds (see `of_question`); "sparse" like rows of a document. They are few, and
+        keys that they miss are missing from the answer.
+    select_always: search even where a row may select all keys, so that the sparse path computes exact attention, as
+        self-checks need. Otherwise such rows attend densely.
     backend: "auto" picks the fastest one for the device; "dense" ignores all of the above.
 
     Raises ValueError naming the field when a value is out of range.
@@ -98,51 +99,52 @@ class HipConfig:
 
     @property
     def kept_nodes(self) -> int:
-        """Nodes that a search of summaries keeps of every level above the key blocks."""
+        """Nodes that a search of summaries keeps at every level above the key blocks."""
         return self.selected_blocks * (2 if self.exact_leaves else 1)
 
     @property
     def of_decode(self) -> "HipConfig":
-        """How one decoded row selects: twice the keys, and by statistics alone where leaves are exact.
+        """Settings of a decoded row: twice as many keys, and summaries alone instead of exact leaves.
 
-        What it misses is missing from the answer, and it is cheap: decoding waits for the model's weights. At packed
-        positions, where the trained window bounds what a row sees, it selects `top_k` keys.
+        Keys that it misses are missing from the answer, and more keys cost little, because decode is bound by reading
+        the model's weights. At packed positions, where a row may see no more keys than the trained window holds, it
+        selects `top_k`.
         """
         top_k = self.top_k if self.packed_from is not None else 2 * self.top_k
         return replace(self, top_k=top_k, selector="summary" if self.exact_leaves else self.selector)
 
     @property
     def of_question(self) -> "HipConfig":
-        """How the rows of a "dense" question attend at packed positions: `block_k` of them share a mask."""
+        """Settings of a "dense" question at packed positions: an exhaustive search for every `block_k` rows."""
         return replace(
             self, selector="exhaustive", block_q=self.block_k, query_stride=1, select_always=False, backend="torch"
         )  # fmt: skip
 
     def for_context(self, tokens: int) -> "HipConfig":
-        """How a context of `tokens` tokens is read: one longer than `min_context` is searched from its start.
+        """Settings for a context of `tokens` tokens: one longer than `min_context` is searched from its start.
 
-        A model that compares what it read densely with what it read sparsely takes the latter (docs/quality.md, "Read
-        alike").
+        Facts in a part that is read densely are found less often when the rest is read sparsely
+        (docs/appendix/quality.md, "Read alike").
         """
         return self if tokens <= self.min_context else replace(self, min_context=0)
 
     def caches_unrotated(self, int8: bool) -> bool:
-        """Whether keys are cached before rotation: to be packed, or as integers, which suits them so."""
+        """Whether keys are cached before RoPE: for packed positions, and as int8, which calibrates each dimension."""
         return int8 or self.packed_from is not None
 
     @property
     def full_layers(self) -> int:
-        """First layers whose every token reads all keys: storing those as integers would cost time at every token."""
+        """Number of first layers that read all keys at every token, which int8 would make slower."""
         return self.dense_layers if self.packed_from is None else 0
 
     @property
     def visible_keys(self) -> int:
-        """Keys a row may see: sink + top_k + window. Rows that have no more are attended to exactly."""
+        """Keys a row may see: sink + top_k + window. Rows that have no more attend exactly."""
         return self.sink + self.top_k + self.window
 
     @property
     def packed_length(self) -> int:
-        """Packed positions stay below this: a row of visible keys, in whole blocks, and the query block after it."""
+        """Upper bound of packed positions: visible keys in whole blocks, then a query block or a refresh interval."""
         return self.visible_keys + max(self.block_q + self.block_k, self.refresh_interval)
 
     @property

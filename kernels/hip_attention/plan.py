@@ -32,7 +32,7 @@ class Slab:
 
 
 def slabs(start: int, length_q: int, length_k: int, block_q: int) -> list[Slab]:
-    """Rows [start, Tq) as runs of equal query blocks: a cut first one, the whole ones, a cut last one."""
+    """Rows [start, Tq) as runs of equal query blocks: a partial first one, the whole ones, a partial last one."""
     offset = length_k - length_q
     runs = []
     while start < length_q:
@@ -55,7 +55,7 @@ def sparse_start(length_q: int, length_k: int, config: HipConfig) -> int:
 
 
 def packed_start(length_q: int, length_k: int, config: HipConfig) -> int:
-    """First row that sees packed positions, which its query block does all together; Tq where none does."""
+    """First row of the first query block that sees packed positions; Tq where none does."""
     first = _first_packed(config)
     return length_q if first is None else _first_row(length_q, length_k, config.block_q, first)
 
@@ -72,20 +72,20 @@ def decoded_packed(position: int, config: HipConfig) -> bool:
 
 
 def true_positions(config: HipConfig, capacity: int) -> int:
-    """How many of `capacity` keys are ever rotated to their true positions for rows of full attention."""
+    """How many of `capacity` keys are ever needed at true positions: those that rows before the packed ones see."""
     first = _first_packed(config)
     return capacity if first is None else min(capacity, first + config.block_q)
 
 
 def _first_sparse(config: HipConfig) -> int:
-    """Position from which a query block that reaches it has more to search than it may select, or anything at all."""
+    """Query blocks that reach this position search for keys; earlier ones attend to everything."""
     if config.select_always:
         return config.sink + config.window
     return max(config.min_context, config.visible_keys)
 
 
 def _first_packed(config: HipConfig) -> int | None:
-    """Position from which a query block that reaches it sees packed positions; None where none does."""
+    """Query blocks that reach this position see packed positions; None where none does."""
     return None if config.packed_from is None else max(config.packed_from, config.visible_keys)
 
 

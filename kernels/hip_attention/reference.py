@@ -11,8 +11,8 @@ is selected:
     window    p - w < key <= p
 A query block may select from the key blocks of [sink, last row's position - w].
 
-Past `packed_from` positions are packed. A query block lays what it sees out in one row: sink, selected blocks in
-document order, window. A key's packed position is its place in that row; a query's is its own key's.
+Past `packed_from` positions are packed. A query block numbers what it sees consecutively: sink, selected blocks in
+document order, window. A key's packed position is its number; a query's is that of its own key.
 """
 
 import math
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from hip_attention.config import HipConfig
 
-# rotate(x [T, D], positions int64 [T]) -> [T, D]: rope embedding of each row at its position
+# rotate(x [T, D], positions int64 [T]) -> [T, D]: RoPE of each row at its position
 Rotate = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -76,14 +76,14 @@ def search_summary(query: Tensor, key: Tensor, low: int, high: int, config: HipC
     """Descend a binary tree over the blocks [low, high), keeping the best nodes of every level.
 
     query [rows, D], key [Tk, D]. Node i of level l holds the 2^l blocks from low + i * 2^l on. Its score is the
-    largest logit a row expects among its n keys if they were Gaussian with their mean m and variance s2:
-    q.m + sqrt(2 ln n) * sqrt(q^2 . s2), maximised over the rows. A node that reaches past `high` has no statistic
-    that is free of later keys; it is kept until its children are inside.
+    expected largest logit of a row among its n keys, taken as Gaussian with their mean m and variance s2:
+    q.m + sqrt(2 ln n) * sqrt(q^2 . s2), maximised over the rows. The statistics of a node that reaches past `high`
+    would include later keys; it is kept, without a score, until its children are inside.
 
-    With exact leaves twice as many nodes are kept of every level but the last, where rows vote for the blocks: a row
-    gives each the softmax, over all of them, of the largest logit of its keys (scaled by D^-0.5, whatever scale
-    attention has), and a block's score is the sum of what it is given. Rows differ in the size of their logits: of a
-    maximum over rows, one row could take the whole budget.
+    With exact leaves twice as many nodes are kept at every level but the last, where rows vote for the blocks: a row's
+    vote for a block is the softmax, over the blocks that are left, of its largest logit there (scaled by D^-0.5,
+    whatever scale attention uses), and a block's score is the sum of its votes. With a maximum over rows instead, one
+    row with large logits could take the whole budget.
     """
     count, budget = high - low, config.selected_blocks
     scale = query.shape[1] ** -0.5
@@ -156,19 +156,19 @@ def visible(blocks: Tensor, position: int, length_k: int, window: int, config: H
 def is_packed(last_position: int, config: HipConfig) -> bool:
     """Whether the query block that ends at `last_position` sees keys at packed positions.
 
-    Where all keys fit in the row, their places are their true positions: such a block is exact.
+    While all keys are visible, packed positions equal true ones, so such a block attends exactly, at true positions.
     """
     return config.packed_from is not None and last_position >= max(config.packed_from, config.visible_keys)
 
 
 def packed_positions(position: int, blocks: Tensor, length_k: int, config: HipConfig, age: int | None) -> Tensor:
-    """Packed positions of all keys for the row at `position`: int64 [Tk]; only visible keys' are meaningful.
+    """Packed positions of all keys for the row at `position`: int64 [Tk], meaningful for visible keys only.
 
     With K selected keys and window w: a sink key keeps its position; the u-th key of the selected `blocks` [selected]
-    stands at sink + u; a key j of the window, like the row itself, at sink + K + j - base. The window part begins with
-    a whole block, base = floor((first position of the query block - w + 1) / block_k) block_k, so that rows of a query
-    block agree and chunks do not matter; in decode (`age` steps after the selection) at base = refreshed - w, where
-    `refreshed` is the number of keys at the selection.
+    gets sink + u; a key j of the window, like the row itself, gets sink + K + j - base. In prefill, base is the start
+    of a key block, floor((first position of the query block - w + 1) / block_k) block_k, so that rows of a query block
+    agree and chunks do not matter. In decode, `age` steps after the selection, base = refreshed - w, where `refreshed`
+    is the number of keys at the selection.
     """
     blocks = blocks[blocks >= 0]
     selected = len(blocks) * config.block_k
@@ -202,10 +202,10 @@ def attend(
     """Softmax attention over sink, selected and window keys.
 
     query [B, Hq, Tq, D], key and value [B, Hkv, Tk, D], blocks as `select` returns them. `age` is the number of decode
-    steps since the blocks were selected, None in prefill: the window still begins where it began then, so that no key
-    is lost. In decode at true positions all query heads of a key head see what any of them selected. Query blocks that
-    end before min_context attend to all keys, unless they are packed. With `rotate`, query and key come before
-    rotation, and are rotated to their true or packed positions. Returns [B, Hq, Tq, D] in the query's dtype.
+    steps since the blocks were selected, None in prefill; the window still begins where it began at the selection, so
+    that no key is lost. In decode at true positions a query head sees what any head of its GQA group selected. Query
+    blocks that end before min_context attend to all keys, unless they are packed. With `rotate`, query and key are
+    given before RoPE, which is applied at true or packed positions. Returns [B, Hq, Tq, D] in the query's dtype.
     """
     batch, heads_q, length_q, _ = query.shape
     heads_k, length_k = key.shape[1:3]
@@ -237,7 +237,7 @@ def attend(
 
 
 def search_query(query: Tensor, config: HipConfig, rotate: Rotate) -> Tensor:
-    """Queries [B, Hq, Tq, D], rotated as `select` compares them with keys before rotation: all at one distance."""
+    """Queries [B, Hq, Tq, D] as `select` compares them with keys before RoPE: all rotated to one distance."""
     distance = torch.full((query.shape[2],), config.search_distance)
     return torch.stack([torch.stack([rotate(head, distance) for head in heads]) for heads in query])
 

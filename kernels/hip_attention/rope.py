@@ -9,8 +9,8 @@ from hip_attention.rope_config import RopeConfig
 class Rope:
     """Applies RoPE to queries and keys [B, H, T, D] whose first half of dimensions pairs with the second half.
 
-    Cosines and sines are computed in float32 and kept in the dtype, and on the device, of what they are applied to.
-    Tables for `capacity` positions are made at once.
+    Cosines and sines are computed in float32 and kept in the dtype and on the device of the tensor that they apply
+    to. The first tables cover `capacity` positions.
     """
 
     def __init__(self, config: RopeConfig, head_dim: int, capacity: int = 0) -> None:
@@ -26,7 +26,7 @@ class Rope:
         return rotate(x, self._cosine[start:stop], self._sine[start:stop], out)
 
     def apply_to_blocks(self, x: Tensor, blocks: Tensor, block_k: int, out: Tensor) -> Tensor:
-        """Rotate x [B, H, K * block_k, D], the tokens of blocks int64 [B, H, K] of some cached text, into `out`."""
+        """Rotate x [B, H, K * block_k, D], the tokens of the key blocks int64 [B, H, K], into `out`."""
         self._cover((int(blocks.max()) + 1) * block_k, x)
         rows = self._cosine.shape[0] // block_k
         cosine, sine = (
@@ -36,12 +36,12 @@ class Rope:
         return rotate(x, cosine, sine, out)
 
     def apply_at(self, x: Tensor, positions: Tensor | int, length: int) -> Tensor:
-        """Rotate x, whose tokens stand at `positions` int64 [T] or all at one, below `length`."""
+        """Rotate x, whose tokens stand at `positions` int64 [T], or all at one position; all are below `length`."""
         self._cover(length, x)
         return rotate(x, self._cosine[positions], self._sine[positions])
 
     def apply_in_place(self, x: Tensor, positions: Tensor) -> None:
-        """Rotate x itself to ascending int64 [T]: faster than `apply`, rounded differently."""
+        """Rotate x in place to ascending `positions` int64 [T]: faster than `apply`, rounded differently."""
         self._cover(int(positions[-1]) + 1, x)
         swapped = _swapped(x)
         x.mul_(self._cosine[positions]).addcmul_(swapped, self._sine[positions])

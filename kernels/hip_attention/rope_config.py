@@ -1,4 +1,4 @@
-"""Rotary positions of a model: frequencies and how they are scaled. Imports torch only to compute them."""
+"""RoPE of a model: its frequencies and how they are scaled. Imports torch only to compute them."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,12 +12,12 @@ RopeKind = Literal["default", "linear", "llama3", "yarn"]
 
 @dataclass(frozen=True)
 class RopeConfig:
-    """Frequencies of rotary positions: theta ** (-2 i / head_dim) for pair i of dimensions, scaled as `kind` says.
+    """Frequencies of RoPE: theta ** (-2 i / head_dim) for pair i of dimensions, scaled as `kind` says.
 
     "linear" divides all of them by `factor` (arXiv 2306.15595). "llama3" divides those whose wavelength exceeds
     `original / low_freq_factor` positions, leaves those below `original / high_freq_factor`, and blends in between.
-    "yarn" (arXiv 2309.00071, section 3) divides dimensions that turn fewer than `beta_slow` times over `original`
-    positions, leaves those that turn more than `beta_fast` times, blends in between, and multiplies cosine and sine by
+    "yarn" (arXiv 2309.00071, section 3) divides dimensions of fewer than `beta_slow` rotations over `original`
+    positions, leaves those of more than `beta_fast` rotations, blends in between, and multiplies cosine and sine by
     `attention_factor`, which is 0.1 ln(factor) + 1 where it is None.
     `original` is the number of positions that the model was trained on before scaling.
     """
@@ -42,18 +42,18 @@ class RopeConfig:
         return replace(self, kind="yarn", factor=yarn.factor, original=yarn.original)
 
     def frequencies(self, head_dim: int) -> "tuple[Tensor, float]":
-        """Angles a position, float32 [head_dim / 2], and what cosine and sine are multiplied by."""
+        """Angle per position, float32 [head_dim / 2], and the factor of cosine and sine."""
         import torch
 
         plain = 1.0 / self.theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
         if self.kind == "linear":
             return plain / self.factor, 1.0
         if self.kind == "llama3":
-            turns = self.original * plain / (2 * math.pi)  # over the original window
-            share = ((turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
+            rotations = self.original * plain / (2 * math.pi)  # over the original window
+            share = ((rotations - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
             return plain * (share + (1 - share) / self.factor), 1.0
         if self.kind == "yarn":
-            low, high = (self._dimension_of(turns, head_dim) for turns in (self.beta_fast, self.beta_slow))
+            low, high = (self._dimension_of(rotations, head_dim) for rotations in (self.beta_fast, self.beta_slow))
             if self.truncate:
                 low, high = math.floor(low), math.ceil(high)
             low, high = max(low, 0), min(high, head_dim - 1)
@@ -65,9 +65,9 @@ class RopeConfig:
             return plain * (1 - share + share / self.factor), scale
         return plain, 1.0
 
-    def _dimension_of(self, turns: float, head_dim: int) -> float:
-        """The pair of dimensions that turns so often over the original window."""
-        return head_dim * math.log(self.original / (turns * 2 * math.pi)) / (2 * math.log(self.theta))
+    def _dimension_of(self, rotations: float, head_dim: int) -> float:
+        """The pair of dimensions with this many rotations over the original window."""
+        return head_dim * math.log(self.original / (rotations * 2 * math.pi)) / (2 * math.log(self.theta))
 
 
 @dataclass(frozen=True)

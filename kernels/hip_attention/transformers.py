@@ -11,8 +11,8 @@ read in chunks, hand a cache of this package to every forward pass, as the keywo
     cache = Cache(model.config.num_hidden_layers, HipConfig())
     model(ids, position_ids=positions, use_cache=False, hip=CacheStep(cache, Step(start, count)))
 
-Models rotate queries and keys by themselves here. So what needs keys before rotation is missing: packed and stretched
-positions, and keys and values as integers. Prompts end at the trained window.
+Here models apply RoPE themselves. What needs keys before RoPE is therefore missing: packed and stretched positions, and
+keys and values as int8. Prompts end at the trained window.
 
 No mask function is registered, so transformers builds no mask at all: causality and sliding windows are done here.
 A prompt is one sequence without padding.
@@ -32,8 +32,8 @@ from hip_attention.torch_backend.dense import dense_attention
 
 NAME = "hip"
 LEARNED_SINKS = {"gpt_oss", "granite_swa", "flint", "mimo_v2_flash", "deepseek_v4"}
-# What models hand to their attention function beside what it declares, and which values of it change nothing here.
-# None stands for any value.
+# Further arguments that models pass to their attention function, with the values of each that change nothing here; None
+# stands for any value.
 HARMLESS: dict[str, tuple[Any, ...] | None] = {
     "use_cache": None,
     "cache_position": None,
@@ -50,7 +50,7 @@ HARMLESS: dict[str, tuple[Any, ...] | None] = {
 
 @dataclass(frozen=True)
 class CacheStep:
-    """The keyword `hip` of a forward pass: the cache that its keys and values go to, and which tokens they are of."""
+    """The keyword `hip` of a forward pass: the cache for its keys and values, and the tokens that they belong to."""
 
     cache: Cache
     step: Step
@@ -81,7 +81,7 @@ def hip_attention_forward(
 
     Returns [1, T, Hq, D] and no weights. Raises ValueError for what this attention does not do: padding and custom
     masks, more than one sequence, dropout, logit softcapping, learned sinks, attention to later tokens, caches that
-    hand out more keys than there are tokens; and for any argument that it does not know. With `hip`, raises CacheError
+    return more keys than there are tokens; and for any argument that it does not know. With `hip`, raises CacheError
     where the cache does not hold the tokens before these.
     """
     refused = {
@@ -137,11 +137,11 @@ def _without_cache(
     sliding_window: int | None,
     position_ids: Tensor | None,
 ) -> Tensor:
-    """Attention of queries at the end of all keys there are, which keeps nothing from one call to the next."""
+    """Attention of queries at the last positions of the keys; keeps nothing between calls."""
     if sliding_window is not None:
         return sliding_attention(query, key, value, sliding_window, config, scale)
     if position_ids is not None and int(position_ids[0, -1]) + 1 != key.shape[2]:
-        # A static cache hands out its whole memory, of which the end is not written yet.
+        # A static cache returns all of its memory, the end of which is not written yet.
         raise ValueError(
             f"hip attention got {key.shape[2]} keys for a token at position {int(position_ids[0, -1])}: "
             "use a dynamic cache, and leave position_ids to the model"

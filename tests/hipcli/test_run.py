@@ -201,7 +201,7 @@ def test_verbose_prints_the_plan_and_statistics(hip: Run, fake: FakeRuntime, not
     *lines, statistics = hip("summarize", "-v", story).err.splitlines()
     assert lines[3:5] == [
         "documents: summary-exact by torch, top_k=1024 sink=64 window=512, 7 layers with all keys",
-        "answer: summary, top_k=2048 window=512, selected anew every 8 tokens",
+        "answer: summary, top_k=2048 window=512, selected again every 8 tokens",
     ]
     assert " · hip top_k=1024 refresh_interval=8 · " in statistics
     assert hip("summarize", story).err == ""

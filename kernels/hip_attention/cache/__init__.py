@@ -1,1 +1,1 @@
-"""Keys and values of a model's layers, what attention remembers of them, and attention over them."""
+"""Keys and values of a model's layers, their summaries, and attention over them."""

@@ -45,15 +45,15 @@ class Buffer:
 
     @property
     def like(self) -> Tensor:
-        """No tokens, [B, H, 0, D], in the dtype and on the device of those that are stored."""
+        """An empty tensor [B, H, 0, D] with the dtype and device of the stored tokens."""
         return self.data[:, :, :0]
 
     def append(self, new: Tensor) -> None:
-        """Store `new` [B, H, T, D] behind what is there."""
+        """Append `new` [B, H, T, D]."""
         self.extend(new.shape[2], new)[:] = new
 
     def extend(self, count: int, like: Tensor) -> Tensor:
-        """View of `count` more tokens [B, H, count, D] behind what is there, to be written; `like` as for `grow`."""
+        """Append `count` tokens and return a view of them [B, H, count, D], to be written; `like` as for `grow`."""
         stop = self.length + count
         self.grow(stop, like)
         start, self.length = self.length, stop
@@ -66,7 +66,7 @@ class Buffer:
         self.length += 1
 
     def put(self, new: Tensor, position: Tensor) -> None:
-        """Write `new` [B, H, 1, D] to the stored token at `position` int64 [1], which the host need not know."""
+        """Write `new` [B, H, 1, D] to the stored token at `position` int64 [1], which the host does not read."""
         self.data.index_copy_(2, position, new)
 
     def grow(self, capacity: int, like: Tensor) -> None:
@@ -86,11 +86,11 @@ class Buffer:
         return self.data[:, :, start:stop]
 
     def whole(self, length: int, scratch: "Buffer") -> Tensor:
-        """The first `length` tokens and more, [B, H, >= length, D]; `scratch` is not needed."""
+        """At least the first `length` tokens, [B, H, >= length, D]; `scratch` is not used."""
         return self.data
 
     def gather(self, blocks: Tensor, block_k: int) -> Tensor:
-        """Blocks int64 [B, S, K] of `block_k` tokens, each set from its head: [B, S, K * block_k, D]."""
+        """Tokens of the key blocks int64 [B, S, K]: [B, S, K * block_k, D]. Set s is of head s * H // S."""
         return gather_blocks(self.data, blocks, block_k)
 
     def truncate(self, length: int) -> None:
@@ -98,16 +98,16 @@ class Buffer:
         self.length = min(self.length, length)
 
     def export(self, start: int, stop: int) -> dict[str, Tensor]:
-        """View of what tokens [start, stop) are stored as."""
+        """View of tokens [start, stop) as they are stored."""
         return {"": self.part(start, stop)}
 
     def restore(self, tokens: dict[str, Tensor]) -> None:
-        """Store the next tokens as `export` gave them."""
+        """Append tokens as `export` returned them."""
         self.append(tokens[""])
 
 
 def gather_blocks(data: Tensor, blocks: Tensor, block_k: int) -> Tensor:
-    """Blocks int64 [B, S, K] of `block_k` tokens of data [B, H, capacity, D], each set from its head, as `gather`."""
+    """`Buffer.gather` from data [B, H, capacity, D]."""
     batch, heads, capacity, dim = data.shape
     sets = torch.arange(batch * blocks.shape[1], device=data.device).view(batch, -1, 1)
     rows = blocks + sets * heads // blocks.shape[1] * (capacity // block_k)

@@ -14,11 +14,11 @@ from hip_attention.rope import Rope
 class Cache:
     """A LayerCache for each of `layers` layers, which share scratch memory.
 
-    capacity: tokens to reserve memory for, as many as the context will have; it also tells how the context is read
-        (see `HipConfig.for_context`). More are stored by growing.
-    ropes: one a layer where queries and keys arrive before rotation; None where the model rotates them.
+    capacity: number of tokens that the context will have, for which memory is reserved; it also decides how the context
+        is read (see `HipConfig.for_context`). For more tokens memory grows.
+    ropes: one per layer where queries and keys arrive before RoPE; None where the model applies RoPE.
     attention: replaces sparse attention in the layers that would use it, for experiments (see `LayerCache`).
-    int8: store integers in all layers but the first `config.full_layers`.
+    int8: store keys and values as int8 in all layers but the first `config.full_layers`.
 
     Raises ValueError for int8 keys and values under dense attention, which reads all of them at every token.
     """
@@ -75,15 +75,15 @@ class Cache:
     @property
     def can_step(self) -> bool:
         """Whether a `DeviceStep` can decode the next token."""
-        return self.layers[0].can_step  # asked at every token, and alike in all
+        return self.layers[0].can_step  # asked at every token, and the same in all layers
 
     @property
     def addresses(self) -> list[int]:
-        """Where kernels read what is cached: addresses, which change when it is moved to where there is more room."""
+        """Addresses of the memory that kernels read; they change when that memory grows."""
         return [address for layer in self.layers for address in layer.addresses]
 
     def advance(self) -> bool:
-        """Count the next token in every layer, for a `DeviceStep`; returns whether it has to select keys anew."""
+        """Count the next token in every layer, for a `DeviceStep`; returns whether it selects keys again."""
         return [layer.advance() for layer in self.layers][-1]
 
     def truncate(self, length: int) -> None:
@@ -96,6 +96,6 @@ class Cache:
         return [layer.export(start, stop) for layer in self.layers]
 
     def restore(self, tokens: Sequence[Mapping[str, Tensor]]) -> None:
-        """Store the next tokens as `export` gave them for the same tokens and settings."""
+        """Append tokens as `export` returned them for the same tokens and settings."""
         for layer, stored in zip(self.layers, tokens, strict=True):
             layer.restore(dict(stored))

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Decode:
-    """Attention of one newest token after the other, of which `refresh_interval` share a selection of keys.
+    """Attention of decoded tokens, one at a time; `refresh_interval` consecutive ones share a selection of keys.
 
-    `config` is the layer's, of which `of_decode` is kept; `shared` is that of all layers.
+    `config` is that of the layer, and `config.of_decode` is used. `shared` buffers are those of all layers.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Decode:
         self._shared = shared
         self._layer: LayerDecode | None = None
         self._steps = 0  # tokens decoded since the last prefill, rewind or first packed one
-        self._packed = False  # where the working set stands
+        self._packed = False  # whether the current selection is for packed positions
         self.config = config.of_decode
 
     def reset(self) -> None:
-        """Let the next token select keys anew."""
+        """Let the next token select keys again."""
         self.working_set, self._steps = None, 0
 
     @property
@@ -51,7 +51,7 @@ class Decode:
         return "sparse" if decoded_sparsely(position, self.config) else "short"
 
     def count(self) -> bool:
-        """Count the newest token, for a `step`. Returns whether it has to select keys anew."""
+        """Count the newest token, for a `step`. Returns whether it selects keys again."""
         stage = self.stage
         return stage == "short" or self._age(stage == "packed") == 0
 
@@ -73,7 +73,7 @@ class Decode:
     def step(self, query: Tensor, scale: float, step: DeviceStep, dense: bool, sliding_window: int | None) -> Tensor:
         """Attention of query [B, Hq, 1, D], as `LayerCache.attend` computes it, without waiting for the device.
 
-        What it computes depends on `stage`, not on the length of the text.
+        Which kernels it starts depends on `stage` and `step.refresh`, not on the length of the text.
         """
         stage = self.stage
         if sliding_window is not None or stage == "short" or (dense and stage == "sparse"):
@@ -83,7 +83,7 @@ class Decode:
         return self._with_triton(query, scale, step, packed=stage == "packed")
 
     def _age(self, packed: bool) -> int:
-        """Count a decoded token; returns how many were decoded with the selection it shall use."""
+        """Count a decoded token; returns how many tokens before it used its selection."""
         if packed != self._packed:
             self._packed = packed
             self.reset()

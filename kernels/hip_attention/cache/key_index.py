@@ -12,10 +12,10 @@ from hip_attention.torch_backend.summaries import KeySummaries
 
 
 class KeyIndex:
-    """Summaries of the `stored` keys, brought up to date when they are asked for.
+    """Summaries of the `stored` keys, updated when a search needs them.
 
-    Keys are compared at their true positions, or where `config.packed_from` is set by content: as they are before
-    rotation, with queries at one distance from all of them. Memory is reserved for `capacity` keys.
+    Keys are compared with queries at true positions, or, where `config.packed_from` is set, by content: keys before
+    RoPE, and queries rotated to one distance from all of them. Memory is reserved for `capacity` keys.
     """
 
     def __init__(self, config: HipConfig, stored: KeyValues, rope: Rope | None, capacity: int) -> None:
@@ -26,25 +26,25 @@ class KeyIndex:
         self._capacity = capacity
 
     def begin(self, device: torch.device) -> None:
-        """Start anew, for keys on `device`."""
+        """Start again without summaries, for keys on `device`."""
         self.summaries = make_summaries(self.config, device, self._capacity)
 
     def update(self) -> None:
-        """Summarise every complete block that is not yet; after a session's keys were restored, these are all."""
+        """Summarise every complete block without a summary: all of them after `restore`."""
         begin, config = self.summaries.next_key, self.config
         if config.top_k and config.uses_summaries and begin + config.block_k <= self._stored.length:
             read = self._stored.positioned if config.packed_from is None else self._stored.keys.part
             self.summaries.extend(read(begin, self._stored.length))
 
     def update_for(self, position: int) -> None:
-        """Bring the summaries up to date if the token at `position` has key blocks to search that they lack."""
+        """Update the summaries if the token at `position` searches key blocks without a summary."""
         config = self.config
         blocks = searchable_blocks(position, config.sink, config.window, config.block_k)
         if self.summaries.next_key < config.sink + blocks * config.block_k:
             self.update()
 
     def query(self, query: Tensor) -> Tensor:
-        """Query [B, Hq, T, D], the last T stored tokens', as the search compares it with keys."""
+        """Query [B, Hq, T, D] of the last T stored tokens, as the search compares it with keys."""
         if self.config.packed_from is None:
             return self._stored.apply_rope(query, self._stored.length - query.shape[2])
         assert self._rope is not None

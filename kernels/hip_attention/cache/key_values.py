@@ -1,4 +1,4 @@
-"""One layer's cached keys and values, and how attention reads them: a part or all, as they came or rotated."""
+"""One layer's cached keys and values, and how attention reads them: in part or whole, before or after RoPE."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Scratch:
     """Memory that layers may share, because only one of them attends at a time.
 
-    For keys `rotated` to true positions, `keys` and `values` that are stored as integers, and `decode` of layers that
-    select nothing.
+    `rotated` is for keys at true positions, `keys` and `values` are for those stored as int8, dequantised, and `decode`
+    is for layers that select nothing.
     """
 
     rotated: Buffer
@@ -35,9 +35,9 @@ class Scratch:
 
 
 class KeyValues:
-    """Keys and values [B, Hkv, T, D] of one layer in preallocated memory, `int8` or as they came.
+    """Keys and values [B, Hkv, T, D] of one layer in preallocated memory, as `int8` or in the dtype that they have.
 
-    With a `rope` keys are stored before rotation and are rotated when they are read; without one they came rotated.
+    With a `rope`, keys are stored before RoPE, which is applied when they are read; without one, it is applied already.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class KeyValues:
 
     @property
     def addresses(self) -> tuple[int, int]:
-        """Where keys and values lie: they move when they are given more room."""
+        """Addresses of keys and values; they change when memory grows."""
         return self.keys.address, self.values.address
 
     def append(self, key: Tensor, value: Tensor) -> None:
@@ -77,7 +77,7 @@ class KeyValues:
         self.values.advance()
 
     def put(self, key: Tensor, value: Tensor, position: Tensor) -> None:
-        """Write the stored token at `position` int64 [1], which the host need not know."""
+        """Write the stored token at `position` int64 [1], which the host does not read."""
         self.keys.put(key, position)
         self.values.put(value, position)
 
@@ -88,12 +88,12 @@ class KeyValues:
                 buffer.truncate(length)
 
     def export(self, start: int, stop: int) -> dict[str, Tensor]:
-        """What is stored of tokens [start, stop), as named views of it; most are [B, Hkv, stop - start, *]."""
+        """Named views of tokens [start, stop) as they are stored; most are [B, Hkv, stop - start, *]."""
         stored = {"key": self.keys.export(start, stop), "value": self.values.export(start, stop)}
         return {name + part: tensor for name, parts in stored.items() for part, tensor in parts.items()}
 
     def restore(self, tokens: dict[str, Tensor]) -> None:
-        """Store the next tokens as `export` gave them."""
+        """Append tokens as `export` returned them."""
         for name, buffer in (("key", self.keys), ("value", self.values)):
             buffer.restore({part.removeprefix(name): x for part, x in tokens.items() if part.startswith(name)})
 
@@ -106,7 +106,10 @@ class KeyValues:
         return self.apply_rope(self.keys.part(start, stop), start)
 
     def whole_keys(self) -> Tensor:
-        """Keys as they arrived [B, Hkv, >= length, D], like those below until another layer asks for its own."""
+        """Keys as they arrived [B, Hkv, >= length, D].
+
+        They may be in `Scratch`, like the results of the methods below, and are valid until another layer attends.
+        """
         return self.keys.whole(self.length, self._scratch.keys)
 
     def whole_values(self, length: int) -> Tensor:
@@ -128,9 +131,9 @@ class KeyValues:
         return rotated.data
 
     def kept_keys(self, length: int) -> Tensor:
-        """Keys at true positions, [B, Hkv, length, D], kept for the next call: dense layers read them all.
+        """Keys at true positions [B, Hkv, length, D], kept for the next call, because dense layers read all of them.
 
-        To keep them beside integers would take more memory than those save.
+        With int8 they are not kept: they would take more memory than int8 saves.
         """
         if self._rope is None or isinstance(self.keys, QuantizedBuffer):
             return self.all_keys(length)[:, :, :length]
@@ -141,5 +144,5 @@ class KeyValues:
         return self._rotated.data[:, :, :length]
 
     def let_go(self) -> None:
-        """Keep no rotated keys any longer: the layer has become sparse."""
+        """Free what `kept_keys` kept: the layer attends sparsely from now on."""
         self._rotated = None

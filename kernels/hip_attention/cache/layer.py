@@ -21,18 +21,18 @@ from hip_attention.torch_backend.dense import dense_attention
 SparseAttention = Callable[[Tensor, Tensor, Tensor, HipConfig, float], Tensor]
 
 
-QUESTION_ROWS = 1024  # a longer question is read like a document: dense rows cost as much as there are keys
+QUESTION_ROWS = 1024  # a longer question is read like a document, because every dense row reads all keys
 
 
 class LayerCache:
     """Keys and values of one attention layer in preallocated memory, and attention over them.
 
-    With a `rope`, queries and keys arrive before rotation. Keys are rotated to their true positions and then stored;
-    where `config.caches_unrotated` they are stored as they came and rotated when they are read, to true or packed
-    positions. Without a `rope` they arrive rotated. With `int8` keys and values are stored as integers (see `int8`).
-    `dense` lets rows attend to everything, before `packed_from`. `attention` replaces sparse attention, in prefill and
-    decode, by a function of tensors. Batch and heads are those of the first keys. No gradients.
-    Raises ValueError when positions shall be packed without a `rope`.
+    With a `rope`, queries and keys arrive before RoPE. Keys are rotated to their true positions and then stored; where
+    `config.caches_unrotated`, they are stored before RoPE, which is applied when they are read, at true or packed
+    positions. Without a `rope`, they arrive rotated. With `int8`, keys and values are stored as int8 (see
+    `cache.int8`). `dense` lets rows attend to everything, before `packed_from`. `attention` replaces sparse attention,
+    in prefill and decode, by a function of tensors. Batch and heads are those of the first keys. No gradients.
+    Raises ValueError if `packed_from` is set without a `rope`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LayerCache:
         return self.stored.length
 
     def advance(self) -> bool:
-        """Count the next token, which a `DeviceStep` decodes. Returns whether it has to select keys anew."""
+        """Count the next token, which a `DeviceStep` decodes. Returns whether it selects keys again."""
         if self.index.summaries.next_key > self.config.sink:
             self.index.update_for(self.length)
         self.stored.advance()
@@ -73,12 +73,12 @@ class LayerCache:
 
     @property
     def addresses(self) -> tuple[int, int, int]:
-        """Addresses of what kernels read: keys, values and summaries move when they are given more room."""
+        """Addresses of keys, values and summaries, which kernels read; they change when memory grows."""
         return *self.stored.addresses, self.index.summaries.address
 
     @property
     def can_step(self) -> bool:
-        """Whether a `DeviceStep` can decode the next token: with Triton, and by what the device knows."""
+        """Whether a `DeviceStep` can decode the next token: with Triton kernels that read lengths on the device."""
         config = self.decode.config
         searches = config.backend != "dense" and config.top_k > 0
         if self._attention is not None or self.length == 0 or (searches and config.reads_keys):
@@ -86,14 +86,14 @@ class LayerCache:
         return has_kernels(config, self.stored.keys.like.device)
 
     def export(self, start: int, stop: int) -> dict[str, Tensor]:
-        """What is stored of tokens [start, stop), as named views of it; most are [B, Hkv, stop - start, *]."""
+        """Named views of tokens [start, stop) as they are stored; most are [B, Hkv, stop - start, *]."""
         return self.stored.export(start, stop)
 
     @torch.no_grad()
     def restore(self, tokens: dict[str, Tensor]) -> None:
-        """Store the next tokens as `export` gave them for a cache with the same settings.
+        """Append tokens as `export` returned them for a cache with the same settings.
 
-        Everything else that attention remembers follows from them when it is needed.
+        Summaries and selections are computed again when they are needed.
         """
         if self.length == 0:
             self.index.begin(next(iter(tokens.values())).device)
@@ -118,8 +118,8 @@ class LayerCache:
     ) -> Tensor:
         """Store keys and values [B, Hkv, T, D] of the next T tokens; attention of their queries [B, Hq, T, D].
 
-        `sliding_window` attends to exactly that many last keys. Returns [B, Hq, T, D].
-        Raises CacheError where the layer does not hold the tokens before these, or they are not `step.count`.
+        With `sliding_window`, a query attends to exactly that many last keys. Returns [B, Hq, T, D].
+        Raises CacheError unless the layer holds exactly the tokens before these, and these are `step.count`.
         """
         self._check(key, step)
         if step.device is not None:
@@ -159,14 +159,14 @@ class LayerCache:
         if has_kernels(self.config, query.device):
             from hip_attention.triton_backend.rope import rotate_pair
 
-            # Graphs keep the addresses of tables: these move only when the keys do.
+            # CUDA graphs keep the addresses of the tables, which may therefore change only when those of keys do.
             reserved = self.stored.capacity if device is not None else start + query.shape[2]
             tables = rope.tables(max(reserved, self._capacity), query)
             return rotate_pair(query, key, tables, start if device is None else device.position)
         return rope.apply(query, start), rope.apply(key, start)
 
     def _attend_exactly(self, query: Tensor, length: int, scale: float, step: Step) -> Tensor:
-        """Attention of query [B, Hq, T, D], the last of the first `length` cached tokens, at true positions."""
+        """Attention at true positions of query [B, Hq, T, D] of the last T of the first `length` cached tokens."""
         length_q, stored = query.shape[2], self.stored
         first = length - length_q
         config = self.decode.config if length_q == 1 else self.config
@@ -191,7 +191,7 @@ class LayerCache:
         )  # fmt: skip
 
     def _attend_packed(self, query: Tensor, scale: float, step: Step) -> Tensor:
-        """Attention of query [B, Hq, T, D], the last T cached tokens, at packed positions."""
+        """Attention at packed positions of query [B, Hq, T, D] of the last T cached tokens."""
         self.stored.let_go()
         length_q = query.shape[2]
         if length_q == 1:
@@ -228,7 +228,7 @@ class LayerCache:
             self.index.update()
 
     def _recent(self, query: Tensor, window: int) -> Recent:
-        """Query [B, Hq, T, D], the last T cached tokens, and the keys in their windows, at true positions."""
+        """Query [B, Hq, T, D] of the last T cached tokens, and the keys in their windows, at true positions."""
         first = self.length - query.shape[2]
         oldest = max(0, first - window)
         return Recent(self.stored.apply_rope(query, first), self.stored.positioned(oldest, self.length), oldest)

@@ -1,16 +1,16 @@
-"""What a cache takes in memory, told before there is one. Imports nothing heavy."""
+"""What a cache takes in memory, estimated before it is allocated. Imports nothing heavy."""
 
 from dataclasses import dataclass
 
 from hip_attention.config import HipConfig
 from hip_attention.plan import decoded_sparsely, true_positions
 
-_SCALE_BYTES = 2  # of a token and head that are stored as integers
+_SCALE_BYTES = 2  # per token and head stored as int8
 
 
 @dataclass(frozen=True)
 class CacheShape:
-    """The sizes of a model's attention: layers, query heads, key heads, and dimensions of a head."""
+    """The sizes of a model's attention: layers, query heads, KV heads, and dimensions of a head."""
 
     layers: int
     heads: int
@@ -30,11 +30,11 @@ class CacheBytes:
 def cache_bytes(
     shape: CacheShape, tokens: int, config: HipConfig, value_bytes: int, *, int8: bool = False, on_gpu: bool = False
 ) -> CacheBytes:
-    """Estimate for `tokens` tokens whose numbers have `value_bytes` bytes, stored as they are or as integers."""
+    """Estimate for `tokens` tokens whose numbers have `value_bytes` bytes, stored as they are or as int8."""
     one_layer = 2 * tokens * shape.kv_heads * shape.head_dim * value_bytes
     keys_and_values, workspace = shape.layers * one_layer, 0
     if int8:
-        # Dense layers stay as they are; the others share memory for the numbers of one of them.
+        # Dense layers keep their dtype; the others share memory for one of them, dequantised.
         coded_layers = max(0, shape.layers - config.full_layers)
         coded = 2 * tokens * shape.kv_heads * (shape.head_dim + _SCALE_BYTES)
         keys_and_values = (shape.layers - coded_layers) * one_layer + coded_layers * coded
@@ -50,22 +50,22 @@ def cache_bytes(
 
 
 def _rotated_keys(shape: CacheShape, tokens: int, config: HipConfig) -> int:
-    """Numbers in copies of keys at their true positions.
+    """Number of elements in copies of keys at true positions.
 
-    Layers share memory for one such copy, and for as much again while it is made; where keys are packed later, dense
-    layers keep theirs until then.
+    Layers share one such copy, and as much memory again while it is made; where positions are packed later, dense
+    layers keep a copy each until then.
     """
     kept = 0 if config.packed_from is None else min(config.dense_layers, shape.layers)
     return (kept + 2) * true_positions(config, tokens) * shape.kv_heads * shape.head_dim
 
 
 def _working_sets(shape: CacheShape, tokens: int, config: HipConfig) -> int:
-    """Most numbers in the keys and values that decode keeps side by side, see `torch_backend.working_set`."""
+    """Largest number of elements in the working sets of decode, see `torch_backend.working_set`."""
     decode = config.of_decode
     if config.backend == "dense" or not decoded_sparsely(tokens - 1, decode):
         return 0
     selected = shape.heads * decode.top_k
     if config.packed_from is None:
-        selected = min(selected, shape.kv_heads * tokens)  # each key head's, by any of its query heads
+        selected = min(selected, shape.kv_heads * tokens)  # a GQA group shares what its heads selected
     keys = selected + shape.kv_heads * (config.sink + config.window)
     return 2 * keys * shape.head_dim * max(0, shape.layers - config.full_layers)

@@ -12,11 +12,11 @@ class CacheError(RuntimeError):
 
 @dataclass
 class DeviceStep:
-    """The position of one decoded token, as kernels read it from the device.
+    """The position of one decoded token, which kernels read on the device.
 
-    A CUDA graph of the kernels that decode one token can so be replayed for the next.
-    length: int32 [1], number of cached tokens, the newest among them; position: int64 [1], that of the newest.
-    refresh: whether its keys are selected anew.
+    So a CUDA graph of the kernels that decode one token can be replayed for the next.
+    length: int32 [1], number of cached tokens, including the newest; position: int64 [1], that of the newest.
+    refresh: whether keys are selected again for it.
     """
 
     length: Tensor
@@ -30,7 +30,7 @@ class DeviceStep:
         return cls(torch.full((1,), length, dtype=torch.int32, device=device), position, refresh)
 
     def set(self, length: int, refresh: bool) -> None:
-        """Let the newest token be the last of `length`. Nothing waits for the device."""
+        """Set the position to that of the last of `length` tokens, without waiting for the device."""
         self.length.fill_(length)
         self.position.fill_(length - 1)
         self.refresh = refresh
@@ -41,7 +41,7 @@ class Step:
     """`count` tokens, at positions from `start` on: a cache holds `start` tokens before and `start + count` after.
 
     question: whether they are a question about what is cached (see `HipConfig.question`).
-    device: set where one token is decoded whose length `Cache.advance` has counted already.
+    device: set if this is one decoded token that `Cache.advance` has counted already.
     """
 
     start: int

@@ -1,6 +1,6 @@
 """Block-sparse attention in PyTorch: gather each query block's keys into a small buffer and call SDPA on it.
 
-The middle of a long window, which all rows of a query block see, is attended to where it lies.
+The middle of a long window, which all rows of a query block see, is attended to in place.
 """
 
 import math
@@ -15,13 +15,13 @@ from hip_attention.rope import Rope
 from hip_attention.torch_backend.dense import flash, flash_by_group, has_flash, merge
 
 WORKING_SET = 5 << 20
-LONG_MIDDLE = 1024  # keys; to attend to fewer by themselves takes as long as to gather them
+LONG_MIDDLE = 1024  # keys; attending to fewer in place takes as long as gathering them
 
 
 class Recent(NamedTuple):
-    """Rows and their window keys at true positions, between which there is what there is at packed ones.
+    """Rows and their window keys at true positions; distances between them are the same as at packed positions.
 
-    query [B, Hq, Tq, D]; key [B, Hkv, T, D], whose first one stands at position `start`.
+    query [B, Hq, Tq, D]; key [B, Hkv, T, D], the first of which stands at position `start`.
     """
 
     query: Tensor
@@ -30,7 +30,7 @@ class Recent(NamedTuple):
 
 
 def is_split(query: Tensor, value: Tensor, window: int) -> bool:
-    """Whether the middle of such a window may be attended to by itself, for which `attend` needs `recent` keys."""
+    """Whether the middle of such a window may be attended to in place, for which `attend` needs `recent` keys."""
     return has_flash(query, value) and window > LONG_MIDDLE
 
 
@@ -55,16 +55,16 @@ def attend(
 
     query [B, Hq, Tq, D]; key and value [B, Hkv, capacity, D], each with its own capacity, a multiple of block_k, and
     finite throughout; blocks int64 [B, Hq, slab.blocks, K], ascending, none in the sink, or None for sink and window
-    alone, which the heads of a KV group then share. Every row of the slab must see the whole sink, which the slabs from
-    plan.sparse_start on do.
+    alone, which the heads of a GQA group then share. Every row of the slab must see the whole sink, as rows from
+    `plan.sparse_start` on do.
 
-    With `rope` keys are yet to be rotated, to packed positions: their places in the row of gathered keys. Its
-    window part begins where that of the whole query block of `block_q` does, of which a slab may hold the last rows.
-    `recent` then holds the window keys of all rows, rotated, where the window `is_split`.
+    With `rope`, keys come before RoPE, which is applied at packed positions: their places among the gathered keys. The
+    window then begins where that of the whole query block of `block_q` rows does, of which a slab may hold only the
+    last rows; where the window `is_split`, `recent` holds the window keys of all rows, rotated.
 
-    `padded`: any number of blocks, the last ones, may lie in the windows of all rows, which then do not see them twice.
+    `padded`: any number of the last blocks may lie in the windows of all rows, where they are not counted twice.
 
-    What is gathered at a time fits the processor's second-level cache, from which SDPA runs twice as fast.
+    The keys gathered at a time fit the CPU's L2 cache, from which SDPA is twice as fast.
     """
     batch, heads_k, _, dim = key.shape
     heads = heads_k if blocks is None else query.shape[1]
@@ -127,12 +127,12 @@ def attend(
 
 
 def _by_head(x: Tensor, sizes: tuple[int, int, int, int, int]) -> Tensor:
-    """What was computed for (batch, heads, blocks, group, rows) `sizes`, [..., D], as [B, Hq, blocks * rows, D]."""
+    """Reshape x, computed for (batch, heads, blocks, group, rows) `sizes`, to [B, Hq, blocks * rows, D]."""
     return x.reshape(*sizes, -1).permute(0, 1, 3, 2, 4, 5).flatten(1, 2).flatten(2, 3)
 
 
 def _middle(first: int, rows: int, window: int, block_k: int) -> range:
-    """Key blocks that lie in the windows of all `rows` rows from position `first` on, none where these are too few."""
+    """Key blocks that lie in the windows of all `rows` rows from position `first` on; none if they are too few."""
     middle = range(-(-(first + rows - window) // block_k), first // block_k)
     return middle if len(middle) * block_k >= LONG_MIDDLE else range(0)
 
@@ -142,7 +142,7 @@ def _attend_middle(
 ) -> tuple[Tensor, Tensor]:
     """Attention [B, Hq, rows, D] of the rows of `part`, each query block to the `_middle` of its window.
 
-    Keys of the sink are left out. Returns the logarithms [B, Hq, rows] of the sums of exponentials, too.
+    Keys of the sink are left out. Also returns the logsumexp [B, Hq, rows] of the logits.
     """
     rows = recent.query[:, :, part.start : part.stop]
     output = torch.zeros_like(rows)
@@ -163,9 +163,9 @@ def _token_positions(blocks: Tensor, block_k: int) -> Tensor:
 
 
 def _outside_window(recent: Tensor, position: Tensor, sink: int, window: int, block_k: int) -> Tensor:
-    """Which keys of the last blocks [n, blocks] rows [n, rows] must not see as window keys: bool [n, rows, keys].
+    """Which keys of the `recent` blocks [n, blocks] are outside the windows of rows at `position` [n, rows].
 
-    Keys of the sink are hidden here because the sink's own columns hold them.
+    Returns bool [n, rows, keys]. Keys of the sink count as outside, because the sink's own columns hold them.
     """
     key = _token_positions(recent, block_k)[:, None]
     row = position[:, :, None]
@@ -175,7 +175,7 @@ def _outside_window(recent: Tensor, position: Tensor, sink: int, window: int, bl
 def _hide_window_keys(
     mask: Tensor, selected: Tensor, position: Tensor, sink: int, window: int, block_k: int, padded: bool
 ) -> None:
-    """Hide, in the columns of the selected blocks [B, H, n, K], the keys that are in a row's window already.
+    """Mask, in the columns of the selected blocks [B, H, n, K], the keys that are in a row's window already.
 
     mask [B, H, n, g, rows, keys], position [n, rows]. Blocks are ascending, so only the last few can hold such keys,
     unless the list is `padded`.

@@ -1,4 +1,4 @@
-"""Exact causal attention of queries that stand at the end of the keys."""
+"""Exact causal attention of queries at the last positions of the keys."""
 
 import math
 
@@ -8,7 +8,8 @@ from torch import Tensor
 
 ROWS = 512
 TILE = 2048
-# What a row of several adds to a problem, in the time of a problem of one row; measured with 2 threads, 3 to 8 rows.
+# Time per row of an attention call with several rows, relative to a call with one: measured with 2 threads, 3 to 8
+# rows.
 ROW_FLOAT32, ROW_16_BITS = 0.45, 0.85
 FLASH = "_scaled_dot_product_flash_attention_for_cpu"
 
@@ -43,13 +44,13 @@ def has_flash(query: Tensor, value: Tensor) -> bool:
 def flash(
     query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None, *, causal: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Attention [B, H, Tq, D], and the logarithms [B, H, Tq] of the sums of exponentials that its weights share.
+    """Attention [B, H, Tq, D], and the logsumexp [B, H, Tq] of its logits.
 
-    key and value [B, H, Tk, D]; `mask` is added to the logits; `causal` rows are as many as keys and have none. The
-    operator that does this is part of PyTorch, but not of its interface; where it does not serve, logits take memory.
-    No keys at all give zeros and minus infinity.
+    key and value [B, H, Tk, D]; `mask` is added to the logits; `causal` needs Tq = Tk and no mask. The operator is part
+    of PyTorch, but not of its public interface; where it cannot be used, all logits are kept in memory. Without keys
+    the results are zeros and minus infinity.
     """
-    if has_flash(query, value) and key.shape[2] > 0:  # without keys the operator ends the process
+    if has_flash(query, value) and key.shape[2] > 0:  # without keys the operator crashes the process
         result, sums = getattr(torch.ops.aten, FLASH)(query, key, value, is_causal=causal, attn_mask=mask, scale=scale)
         return result, sums
     if causal:
@@ -63,9 +64,9 @@ def flash(
 def flash_by_group(
     query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`flash` for key and value [B, Hkv, Tk, D]: the heads of a group, which share them, are rows of one problem.
+    """`flash` for query [B, Hq, Tq, D], and key and value [B, Hkv, Tk, D].
 
-    `mask` [B, Hkv, 1, Tk] is shared by them, too.
+    The query heads of a GQA group are batched as rows of one attention call, and share the `mask` [B, Hkv, 1, Tk].
     """
     grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
     result, sums = flash(grouped, key, value, scale, mask)
@@ -77,10 +78,10 @@ def flash_row(
 ) -> tuple[Tensor, Tensor]:
     """`flash` for query [B, Hq, 1, D], key and value [B, Hkv, Tk, D], and mask [B, Hkv, 1, Tk].
 
-    The heads of a group are rows of one problem, or where that takes longer read their keys one after the other, from
-    the processor's cache.
+    The query heads of a GQA group are batched as rows of one attention call, or, where that is slower, read their keys
+    one after the other, from the CPU's cache.
     """
-    if _shares_problems(query, key):
+    if _batches_group(query, key):
         return flash_by_group(query, key, value, scale, mask)
     group = query.shape[1] // key.shape[1]
     rows = query.reshape(-1, group, 1, query.shape[3])
@@ -89,10 +90,10 @@ def flash_row(
     return result.reshape(*query.shape[:3], -1), sums.reshape(query.shape[:3])
 
 
-def _shares_problems(query: Tensor, key: Tensor) -> bool:
-    """Whether one row attends sooner with a problem a key head than with one a query head, which keeps threads busier.
+def _batches_group(query: Tensor, key: Tensor) -> bool:
+    """Whether a single row is faster with one attention call per KV head than with one per query head.
 
-    The operator gives every thread whole problems.
+    More calls keep threads busier, because the operator gives every thread whole calls.
     """
     heads, heads_k, threads = query.shape[:2].numel(), key.shape[:2].numel(), torch.get_num_threads()
     row = ROW_FLOAT32 if query.dtype is torch.float32 else ROW_16_BITS
@@ -100,19 +101,19 @@ def _shares_problems(query: Tensor, key: Tensor) -> bool:
 
 
 def merge(first: Tensor, first_sum: Tensor, second: Tensor, second_sum: Tensor) -> Tensor:
-    """Attention [..., T, D] to keys of which `flash` attended to some and then to the others."""
+    """Attention [..., T, D] to all keys, from the results and logsumexps of `flash` for two disjoint parts of them."""
     share = torch.sigmoid(second_sum - first_sum)
     return torch.lerp(first, second, share[..., None].to(first.dtype))
 
 
 def _single(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """One query row: the heads of a KV group become rows, which reads every key once and not once a head."""
+    """One query row: the heads of a GQA group become rows, so that every key is read once, not once per head."""
     grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[-1])
     return F.scaled_dot_product_attention(grouped, key, value, scale=scale).reshape(*query.shape[:3], -1)
 
 
 def _masked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """With an explicit mask, a few hundred rows at a time."""
+    """Attention with an explicit mask, a few hundred rows at a time."""
     length_q, length_k = query.shape[2], key.shape[2]
     output = query.new_empty(*query.shape[:3], value.shape[-1])
     for start in range(0, length_q, ROWS):
@@ -142,9 +143,10 @@ def _tiled(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
 
 
 def _tile(query: Tensor, key: Tensor, value: Tensor, past: int, scale: float) -> Tensor:
-    """Attention to keys before `past` and from there on apart, weighed by the sums of their exponentials.
+    """Attention to keys before `past` and to the others separately, merged by their logsumexps.
 
-    The CPU kernel is a quarter faster without a mask. To the past the heads of a KV group are rows of one problem.
+    The CPU kernel is a quarter faster without a mask. For keys before `past`, query heads of a GQA group are batched as
+    rows of one attention call.
     """
     heads, rows = query.shape[1:3]
     own_key, own_value = (x[:, :, past:].repeat_interleave(heads // x.shape[1], 1) for x in (key, value))

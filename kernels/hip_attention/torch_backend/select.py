@@ -10,9 +10,9 @@ from hip_attention.config import HipConfig
 from hip_attention.plan import Slab, searchable_blocks
 from hip_attention.torch_backend.summaries import KeySummaries
 
-# Bytes gathered at a time: few enough for a processor's cache, many enough for few launches.
+# Bytes gathered at a time: few enough for the cache, many enough for few kernel launches.
 GATHERED_CPU, GATHERED_GPU = 1 << 21, 1 << 28
-# Logits of an exhaustive search at a time: few enough for a processor's cache, many enough for few launches.
+# Logits of an exhaustive search at a time: few enough for the cache, many enough for few kernel launches.
 EXHAUSTIVE_CPU, EXHAUSTIVE_GPU = 1 << 22, 1 << 24
 
 
@@ -20,15 +20,15 @@ def select(query: Tensor, slab: Slab, config: HipConfig, summaries: KeySummaries
     """Choose key blocks for the query blocks of `slab`.
 
     query [B, Hq, Tq, D]; `summaries` serve the selectors that use them, `key` [B, Hkv, >= Tk, D] (whole blocks
-    readable) those that read keys. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending. Query blocks have
-    more to search than they may select, or with `select_always` get their own last block for those that are missing.
+    readable) those that read keys. Returns int64 [B, Hq, slab.blocks, selected_blocks], ascending. Query blocks must
+    have more to search than they may select, unless `select_always`: then their own last block fills the rest.
     """
     parts = [slab] if config.selector == "exhaustive" else slab.split(_part_size(query, config))
     return torch.cat([_select_part(query, part, config, summaries, key) for part in parts], 2)
 
 
 def _part_size(query: Tensor, config: HipConfig) -> int:
-    """Query blocks at a time, so that the gathered candidates stay in the processor's cache."""
+    """Query blocks at a time, so that the gathered candidates stay in the cache."""
     candidates = 2 * config.kept_nodes * (1 if config.uses_summaries else config.block_k)
     gathered = query.shape[0] * query.shape[1] * candidates * query.shape[3] * query.element_size()
     return max(1, _gathered(query) // gathered)
@@ -57,7 +57,7 @@ def _select_part(
         assert key is not None
         nodes = _search_representative(scored.reshape(-1, scored.shape[3], dim), count, config, key)
     low = config.sink // config.block_k
-    if config.select_always:  # where there are fewer than may be selected, a block that no row sees fills the rest
+    if config.select_always:  # a block in the window, which `attend` masks, fills the rest
         newest = torch.tensor([p // config.block_k - low for p in last], device=query.device)
         newest = newest.expand(batch, heads, -1).reshape(-1, 1)
         missing = newest.expand(-1, config.selected_blocks - nodes.shape[1])
@@ -72,7 +72,7 @@ def _search_summary(
     """Best leaves [N, selected_blocks] for N = B * Hq * n query blocks, of which block i has count[i] leaves.
 
     The first level that has to be searched holds at most twice the budget of nodes, the same ones for every query
-    block: one dense product. Below it each query block gathers the children of the nodes it kept.
+    block, so one dense product scores them. Below it each query block gathers the children of the nodes it kept.
     """
     batch, _, _, rows, dim = scored.shape
     budget = config.selected_blocks
@@ -108,22 +108,22 @@ def _search_summary(
 
 
 def _first_rows(pairs: int, stored: Tensor, per_head: int) -> Tensor:
-    """Where the rows of each pair's key head begin, [N, 1], where every head of stored [B, Hkv, ...] has `per_head`."""
+    """First row of each pair's KV head, [N, 1], where every head of stored [B, Hkv, ...] has `per_head` rows."""
     heads = stored.shape[0] * stored.shape[1]
     return (torch.arange(pairs, device=stored.device) * heads // pairs * per_head)[:, None]
 
 
 def _moments(query: Tensor) -> Tensor:
-    """Rows [N, 2r, 2D] whose products with [mean | variance] are those of query [N, r, D] and of its square with each.
+    """Rows [N, 2r, 2D] whose products with [mean | variance] are q.mean and q^2.variance, for query [N, r, D].
 
-    One product and one gather: half of it is zeros, but most of its time goes to fetching nodes.
+    So each node is gathered once for one product. Half of that is zeros, but gathering takes most of the time.
     """
     nothing = torch.zeros_like(query)
     return torch.cat((torch.cat((query, nothing), 2), torch.cat((nothing, query.square()), 2)), 1)
 
 
 def _expected_largest(products: Tensor, spread: float) -> Tensor:
-    """Score [N, M] of nodes whose products [N, 2r, M] with `_moments` are given; overwrites some of them."""
+    """Scores [N, M] of nodes from their products [N, 2r, M] with `_moments`, which are partly overwritten."""
     logits, variances = products.chunk(2, 1)
     return torch.add(logits, variances.sqrt_(), alpha=spread).amax(1)
 
@@ -139,7 +139,7 @@ def _node_scores(moments: Tensor, nodes: Tensor, stored: Buffer, spread: float) 
 def _leaf_scores(query: Tensor, nodes: Tensor, count: Tensor, key: Tensor, config: HipConfig) -> Tensor:
     """Votes of the rows of query [N, r, D] for the key blocks in nodes [N, M], counted from the end of the sink.
 
-    Each row gives shares that sum to one: the softmax of the largest logits of the blocks that are below count [N, 1].
+    The votes of a row sum to one: they are the softmax of its largest logits in the blocks below count [N, 1].
     Returns float32 [N, M].
     """
     capacity, dim = key.shape[2:]
@@ -161,7 +161,7 @@ def _leaf_scores(query: Tensor, nodes: Tensor, count: Tensor, key: Tensor, confi
 def _largest(logits: Tensor, block_k: int) -> Tensor:
     """Largest logits [n, M, r] of M key blocks, for logits [n, M * block_k, r].
 
-    Half a key block is compared with the other half, which is a long vector where one key's rows are a short one.
+    One half of a key block is compared with the other: those are long vectors, the rows of one key are a short one.
     """
     best: Tensor = logits.unflatten(1, (-1, block_k))
     while best.shape[2] > 1:
@@ -182,7 +182,7 @@ def _search_everything(scored: Tensor, count: Tensor, largest: int, config: HipC
     for start in range(0, largest, together):
         stop = min(start + together, largest)
         keys = key[:, :, config.sink + start * block_k : config.sink + stop * block_k]
-        # Many keys times few rows: the other way round a processor takes up to ten times as long.
+        # keys @ query: with few rows, query @ keys takes up to ten times as long on a CPU.
         best = _largest((keys @ query).flatten(0, 1), block_k)  # [B * Hkv, m, g * n * r]
         by_head[:, :, start:stop] = best.unflatten(2, (-1, rows)).amax(3).transpose(1, 2)
     scores.masked_fill_(torch.arange(largest, device=key.device) >= count, -math.inf)

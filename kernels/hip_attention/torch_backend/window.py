@@ -1,4 +1,4 @@
-"""Sink and window of a decoded token at packed positions, kept once a key head."""
+"""Sink and window of a decoded token at packed positions, stored once per KV head."""
 
 import torch
 from torch import Tensor
@@ -9,23 +9,23 @@ from hip_attention.rope import Rope
 
 
 class Window:
-    """Keys and values [B, Hkv, sink + window - 1, D]: the sink, and in any order the window before its newest token.
+    """Keys and values [B, Hkv, sink + window - 1, D]: the sink, then the window before the newest token, in any order.
 
-    Only distances count, and those between a window's keys and its newest token are the same at packed positions as at
-    true ones. So window keys stay where they are, counted from token `origin`, and the sink moves up to them. A key
-    that comes to the window takes the place of the one that leaves it.
+    Only distances matter to RoPE, and those between window keys and the newest token are the same at packed as at true
+    positions. So window keys keep their positions, counted from token `origin`, and the sink gets new ones at every
+    refresh. A key that enters the window overwrites the one that leaves it.
     """
 
     def __init__(self, config: HipConfig, rope: Rope, like: tuple[Tensor, Tensor], origin: int) -> None:
         self.origin = origin
         self._sink = config.sink
         self._rope = rope
-        self._stop = 0  # the first token that has not come yet
+        self._stop = 0  # the first token that is not stored yet
         size = config.sink + config.window - 1
         self.keys, self.values = (x.new_empty(*x.shape[:2], size, x.shape[3]) for x in like)
 
     def move(self, stored: KeyValues, begin: int) -> None:
-        """Let the window end at the newest cached token, and the sink begin where token `begin` stands."""
+        """Move the window up to the newest cached token, and the sink to positions from that of token `begin` on."""
         keys, values = stored.keys, stored.values
         newest, size = stored.length - 1, self.keys.shape[2] - self._sink
         start = max(self._stop, newest - size)

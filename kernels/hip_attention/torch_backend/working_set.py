@@ -1,4 +1,4 @@
-"""The keys and values that decode attends to between two mask refreshes, side by side in memory."""
+"""The keys and values that decode attends to between two mask refreshes, in contiguous memory."""
 
 import math
 
@@ -16,11 +16,12 @@ from hip_attention.torch_backend.window import Window
 class WorkingSet:
     """Selected, sink and window keys of one decode position, and every key that arrived since.
 
-    There is one set a key head, which all its query heads see: decode is bound by the memory it reads, and so each of
-    them sees what any of them selected for what it would cost to see its own. At `packed` positions, where a selected
-    key's place depends on the others, there is one a query head, and sink and window are a `Window`. The window still
-    begins where it began at the refresh, so no recent key is lost. The memory, [B, sets, selected + sink + window +
-    refresh_interval, D] for keys and values each, or [B, sets, selected + refresh_interval, D], is laid out once.
+    There is one set per KV head. All query heads of its GQA group attend to it, so each sees what any of them selected;
+    that costs no more than attending to its own selection, because decode is bound by the memory it reads. At `packed`
+    positions, where the place of a selected key depends on the others, there is one set per query head, and sink and
+    window are a `Window`. The window begins where it began at the refresh, so no recent key is lost. Keys and values
+    are allocated once, [B, sets, selected + sink + window + refresh_interval, D] each, or at packed positions
+    [B, sets, selected + refresh_interval, D].
     """
 
     def __init__(self, config: HipConfig, rope: Rope | None, packed: bool) -> None:
@@ -35,7 +36,7 @@ class WorkingSet:
     def refresh(self, stored: KeyValues, blocks: Tensor | None, heads: int) -> None:
         """Gather what the newest cached token attends to, for `heads` query heads.
 
-        Keys are rotated if there is a rope; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
+        RoPE is applied to keys if there is a rope; blocks int64 [B, Hq, K] ascending, none in the sink, or None.
         """
         config, length = self.config, stored.length
         if self._keys.dim() == 1:
@@ -57,7 +58,7 @@ class WorkingSet:
         self._put(stored, self._newest, stored.length)
 
     def attend(self, query: Tensor, scale: float) -> Tensor:
-        """Attention of query [B, Hq, 1, D], the newest token's; returns [B, Hq, 1, D]."""
+        """Attention of query [B, Hq, 1, D] of the newest token; returns [B, Hq, 1, D]."""
         query = self._apply_rope(query, self._newest)
         mask = self._mask[..., : self._length] if self.config.top_k else None
         keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
@@ -78,7 +79,7 @@ class WorkingSet:
         self._mask = like[0].new_zeros(like[0].shape[0], sets, 1, room)
 
     def _put(self, stored: KeyValues, start: int, stop: int) -> None:
-        """Add cached tokens [start, stop) to every set that sees their head."""
+        """Add cached tokens [start, stop) to every set of their KV head."""
         end = self._length + stop - start
         for target, new in (
             (self._keys, self._apply_rope(stored.keys.part(start, stop), start)),
@@ -88,7 +89,7 @@ class WorkingSet:
         self._length = end
 
     def _select(self, stored: KeyValues, blocks: Tensor, start: int) -> None:
-        """Gather `blocks`, at packed positions to where tokens from `start` on stand."""
+        """Gather `blocks`; at packed positions, they get the places of tokens from `start` on."""
         block_k, oldest = self.config.block_k, stored.length - self.config.window
         if not self.packed:
             of_group = blocks.unflatten(1, (stored.keys.like.shape[1], -1)).flatten(2)
@@ -102,12 +103,12 @@ class WorkingSet:
             self.rope.apply(key, self._place(start), out=chosen)
         else:
             self.rope.apply_to_blocks(key, blocks, block_k, out=chosen)
-        # The window holds these, too.
+        # The window holds these keys too.
         token = (blocks[..., None] * block_k + torch.arange(block_k, device=blocks.device)).flatten(2)
         self._mask.zero_()[:, :, 0, :selected].masked_fill_(token >= oldest, -math.inf)
 
     def _place(self, token: int) -> int:
-        """Position of a token."""
+        """Position of a token for RoPE."""
         return token if self._window is None else token - self._window.origin
 
     def _apply_rope(self, x: Tensor, start: int) -> Tensor:
@@ -116,9 +117,9 @@ class WorkingSet:
 
 
 def distinct(blocks: Tensor, filler: int) -> Tensor:
-    """The different numbers in each row of blocks int64 [B, S, N], ascending: [B, S, most of any row].
+    """The distinct numbers of each row of blocks int64 [B, S, N], ascending: [B, S, largest count of any row].
 
-    Shorter rows are filled up with `filler`, which is larger than all of them.
+    Rows with fewer are padded with `filler`, which is larger than all numbers.
     """
     ordered = blocks.sort(-1).values
     repeated = F.pad(ordered[..., 1:] == ordered[..., :-1], (1, 0))

@@ -37,9 +37,9 @@ def attend(
     [B, Hq, count, K], ascending, none of them in the sink, or None for sink and window alone. Every row must see the
     whole sink.
 
-    With `tables`, cosine and sine [positions, D / 2], keys are rotated while they are read: to their true positions,
-    or if `packed` to their places in the row of sink, selected blocks and window. The query arrives rotated.
-    `padded`: any number of blocks, the last ones, may lie beyond the keys, where no row sees them.
+    With `tables`, cosine and sine [positions, D / 2], keys come before RoPE, which is applied as they are read: at true
+    positions, or if `packed` at their places among sink, selected blocks and window. The query arrives rotated.
+    `padded`: any number of the last blocks may lie beyond the keys, where no row sees them.
     """
     batch, heads, length_q, dim = query.shape
     dim_v = value.shape[3]
@@ -57,18 +57,18 @@ def attend(
     cosine, sine = tables if tables is not None else (query, query)
     far = max(x.stride(2) * length_k for x in (key, value)) >= 1 << 31
     grid = (heads * count * tiles, batch)
-    # Weights beyond 65504 do not fit float16, so there every tile needs care.
+    # Weights beyond 65504 do not fit float16, so there every tile is CAREFUL.
     careful = query.dtype == torch.float16
     flags = torch.zeros(grid[::-1], dtype=torch.int32, device=query.device)
     blocks = flags if blocks is None else blocks
     launches = (True,) if careful else (False, True)
     if tables is None and is_hopper(query):
-        from hip_attention.triton_backend import hopper as triton_hopper
+        from hip_attention.triton_backend import hopper
 
-        if triton_hopper.fits(query, key, value, block_q, block_k, sink) and (
-            not padded or triton_hopper.hides_any(selected, block_k)
+        if hopper.fits(query, key, value, block_q, block_k, sink) and (
+            not padded or hopper.hides_any(selected, block_k)
         ):
-            triton_hopper.attend(
+            hopper.attend(
                 query, key, value, blocks, begin, count, length_k, output, flags,
                 scale=scale, selected=selected, sink=sink, window=window, block_k=block_k,
             )  # fmt: skip
@@ -104,7 +104,7 @@ def _accumulate(logits, v, total, peak, weight, scale, PRECISION: tl.constexpr):
 
 @triton.jit
 def _load_rows(at, dim, SIZE: tl.constexpr, WIDTH: tl.constexpr):
-    """Load rows of SIZE numbers, padded with zeros to WIDTH; `dim` are the addresses' places within a row."""
+    """Load rows of SIZE numbers, padded with zeros to WIDTH; `dim` are the columns of the addresses."""
     return tl.load(at) if SIZE == WIDTH else tl.load(at, mask=dim < SIZE, other=0.0)
 
 
@@ -113,13 +113,13 @@ def _logits(
     q, other, key, token, skt, dim, cosine, sine, positions, place,
     SIZE: tl.constexpr, WIDTH: tl.constexpr, ROTATE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Products of queries with the keys `token` [n, 1]. If ROTATE, RoPE takes keys to the positions `place` [n] first;
-    then `q` and `other` are the two halves of the queries, and SIZE is that of a half."""
+    """Products of queries with the keys `token` [n, 1]. If ROTATE, RoPE is applied to the keys at positions `place`
+    [n]; then `q` and `other` are the two halves of the queries, and SIZE is half the head dimension."""
     at = key + (token * skt + dim[None, :])
     if ROTATE:
         first = _load_rows(at, dim[None, :], SIZE, WIDTH)
         second = _load_rows(at + SIZE, dim[None, :], SIZE, WIDTH)
-        # Keys that nobody sees may stand outside of the tables.
+        # Keys that no row sees may have positions outside of the tables.
         angle = tl.minimum(tl.maximum(place, 0), positions - 1)[:, None] * SIZE + dim[None, :]
         cos = _load_rows(cosine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
         sin = _load_rows(sine + angle, dim[None, :], SIZE, WIDTH).to(tl.float32)
@@ -144,13 +144,13 @@ def _attend(
     WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr, PADDED: tl.constexpr, PRECISION: tl.constexpr,
     CAREFUL: tl.constexpr, FLAGGED: tl.constexpr,
 ):  # fmt: skip
-    """One tile of rows of one query block and head. Heads of a KV group run beside each other and share its keys.
+    """One tile of rows of one query block and head. Heads of a GQA group run beside each other and share its keys.
 
     Chunks of keys that some rows may not see come first: selected blocks at the window's edge, the window's first and
     last keys. Then come those that all rows see: selected blocks away from the window, sink, middle of the window.
-    There the running maximum is no longer raised, which saves a third of the work between two products: weights may
-    exceed 1, and floating point does not mind. Should they exceed 1e30, the tile is flagged and left to a second
-    launch, which is CAREFUL: it passes over tiles that have no flag.
+    For the latter the running maximum is not updated, which saves a third of the work between two products: weights may
+    then exceed 1, which floating point allows. A tile whose weights exceed 1e30 is flagged and computed again by a
+    second launch, which is CAREFUL and skips tiles without a flag.
     """
     batch = tl.program_id(1).to(tl.int64)
     job = tl.program_id(0)
@@ -185,7 +185,7 @@ def _attend(
     peak = tl.full([TILE], -1.0e30, tl.float32)
     weight = tl.zeros([TILE], tl.float32)
 
-    # Loop bounds depend on nothing that is loaded: a loop the compiler cannot prove uniform is slower.
+    # Loop bounds depend on no loaded value, because a loop that the compiler cannot prove uniform is slower.
     GATHERED: tl.constexpr = SELECTED * BLOCK_K
     EDGE: tl.constexpr = ((BLOCK_Q - 1) // BLOCK_K + 2) * BLOCK_K
     FREE: tl.constexpr = (GATHERED - EDGE if GATHERED > EDGE and not PADDED else 0) // CHUNK

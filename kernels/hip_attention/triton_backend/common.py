@@ -1,4 +1,4 @@
-"""What the kernels share: where query blocks stand, what they search, and what their scores are computed from."""
+"""What several kernels use: the rows of query blocks, what they search, and constants of their scores."""
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
 
@@ -11,7 +11,7 @@ from hip_attention.config import HipConfig
 
 
 def precision(x: Tensor) -> str:
-    """How a kernel multiplies matrices of the dtype of `x`; float32 is not rounded first."""
+    """How a kernel multiplies matrices of the dtype of `x`; float32 is not rounded to TF32."""
     return "ieee" if x.dtype == torch.float32 else "tf32"
 
 
@@ -30,7 +30,7 @@ def score_constants(query: Tensor, config: HipConfig) -> dict[str, int | str]:
 
 
 def scored_rows(config: HipConfig) -> int:
-    """Number of rows, repeats included, with which a program scores for a query block: enough for a matrix product."""
+    """Number of rows, repeats included, by which a program scores nodes for a query block: 16 or more, for `tl.dot`."""
     rows: int = triton.next_power_of_2(triton.cdiv(config.block_q, config.query_stride))
     return max(16, rows)
 
@@ -43,9 +43,9 @@ def row_range(block, begin, length_k, BLOCK_Q: tl.constexpr):
 
 @triton.jit
 def scored_position(row, first, last, STRIDE: tl.constexpr):
-    """Position of the row-th row, counted from its last one back, that scores for a query block.
+    """Position of the row-th scored row of a query block, counted back from its last row.
 
-    When they run out the earliest is repeated, which changes no maximum.
+    Past the earliest scored row, that row is repeated, which changes no maximum.
     """
     return last - tl.minimum(row, (last - first) // STRIDE) * STRIDE
 
@@ -58,5 +58,5 @@ def searchable(last, SINK: tl.constexpr, WINDOW: tl.constexpr, BLOCK_K: tl.const
 
 @triton.jit
 def spread_factor(log2_keys):
-    """sqrt(2 ln n) of n = 2 ** log2_keys keys, of which there are taken to be at least two."""
+    """sqrt(2 ln n) for n = 2 ** log2_keys keys, but at least two."""
     return tl.sqrt(1.3862943611198906 * tl.maximum(log2_keys, 1.0))

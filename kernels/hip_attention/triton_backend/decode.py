@@ -1,6 +1,6 @@
 """One token at a time with Triton: split attention over the selected keys, and the search that selects them.
 
-Nothing here waits for the host: lengths are read on the device and memory is laid out once, so that a step and a
+Nothing here waits for the host: lengths are read on the device and memory is allocated once, so that a step and a
 refresh can each be captured in a CUDA graph.
 """
 
@@ -24,14 +24,14 @@ MERGED = 4096  # numbers a program merges: 32 registers of each of its threads
 
 
 class DecodeBuffers:
-    """What decode of one layer keeps between tokens, all of it on the device, and a token's attention by it.
+    """State of one layer's decode between tokens, all of it on the device, and the attention of a token.
 
-    length: int32 [1], number of keys, the newest token's among them; the caller keeps it. refreshed: int32 [1], the
-    length when blocks were selected. blocks: int32 [B, Hq, K], ascending. config: as a rule a `HipConfig.of_decode`.
+    length: int32 [1], number of keys, including the newest token's; the caller updates it. refreshed: int32 [1], the
+    length when blocks were selected. blocks: int32 [B, Hq, K], ascending. config: usually a `HipConfig.of_decode`.
 
-    Decode is bound by the memory it reads. At true positions the query heads of a key head therefore attend together,
-    to all that any of them selected. At packed positions a key's place depends on what its head selected, and each head
-    attends by itself.
+    Decode is bound by the memory it reads. At true positions the query heads of a GQA group therefore attend together
+    to everything that any of them selected. At packed positions the place of a key depends on what the query head
+    selected, so each head attends by itself.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class DecodeBuffers:
         self._norms = torch.empty(rows, 2, dtype=torch.float32, device=device)
 
     def refresh(self, query: Tensor, summaries: Summaries | None, key: Tensor | None) -> None:
-        """Select blocks for query [B, Hq, 1, D], the newest token; arguments as those of `select.select`."""
+        """Select blocks for query [B, Hq, 1, D] of the newest token; other arguments as for `select.select`."""
         self.refreshed.copy_(self.length)
         if not self.config.top_k:
             return
@@ -64,7 +64,7 @@ class DecodeBuffers:
         self.share()
 
     def share(self) -> None:
-        """Find out which of `blocks` an earlier head of a group has selected too; whoever changes them calls this."""
+        """Mark which of `blocks` an earlier head of the GQA group selected too; to be called after `blocks` change."""
         mark_shared(self.blocks, self._shared, self._group)
 
     def attend(
@@ -77,11 +77,11 @@ class DecodeBuffers:
         tables: tuple[Tensor, Tensor] | None = None,
         packed: bool = False,
     ) -> None:
-        """Attention of query [B, Hq, 1, D] over sink, selected keys and all since the window of the refresh began.
+        """Attention of query [B, Hq, 1, D] over sink, selected keys, and all keys from the window of the refresh on.
 
-        key and value [B, Hkv, capacity, D], or both Codes of them, contiguous; output [B, Hq, 1, D]. `tables` are
-        cosine and sine [positions, D / 2] if keys are yet to be rotated: to their true positions, or if `packed` to
-        their places in the row of sink, selected blocks and window. The query arrives rotated.
+        key and value [B, Hkv, capacity, D], or both as `Codes`, contiguous; output [B, Hq, 1, D]. With `tables`, cosine
+        and sine [positions, D / 2], keys come before RoPE, which is applied at true positions, or if `packed` at their
+        places among sink, selected blocks and window. The query arrives rotated.
         """
         config = self.config
         batch, heads, _, dim = query.shape

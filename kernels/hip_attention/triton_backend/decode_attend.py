@@ -7,16 +7,19 @@ import triton.language as tl
 
 
 @triton.jit
-def _numbers(at, here, row, side, inside, scales, spread, centre, CODED: tl.constexpr, like: tl.constexpr):
-    """Numbers at the addresses `at` [n, m], or if CODED what the codes there stand for: see `cache.int8.Codes`.
+def _numbers(
+    at, here, row, calibration, inside, scales, spreads, centres, CODED: tl.constexpr, like: tl.constexpr
+):  # fmt: skip
+    """Numbers at the addresses `at` [n, m], if CODED dequantised numbers: see `cache.int8.Codes`.
 
-    row [n, 1] and side [1, m] are where the scales of the rows, and spread and centre of their dimensions, lie.
+    row [n, 1] and calibration [1, m] are the offsets of the rows' scales, and of the spread and centre of dimensions.
     """
     x = tl.load(at, mask=here & inside, other=0)
     if CODED:
         scale = tl.load(scales + row, mask=here, other=0.0).to(tl.float32)
-        width = tl.load(spread + side, mask=inside, other=0.0).to(tl.float32)
-        x = (x.to(tl.float32) * scale * width + tl.load(centre + side, mask=inside, other=0.0).to(tl.float32)).to(like)
+        spread = tl.load(spreads + calibration, mask=inside, other=0.0).to(tl.float32)
+        centre = tl.load(centres + calibration, mask=inside, other=0.0).to(tl.float32)
+        x = (x.to(tl.float32) * scale * spread + centre).to(like)
     return x
 
 
@@ -30,10 +33,10 @@ def attend_split(
     WIDTH: tl.constexpr, SIZE_V: tl.constexpr, WIDTH_V: tl.constexpr, ROTATE: tl.constexpr, PACKED: tl.constexpr,
     CODED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """MEMBERS heads of a group attend to CHUNK keys: of all blocks they selected, which are GATHERED keys one list
-    after the other, or of sink and window, which then has grown since the refresh.
+    """MEMBERS heads of a GQA group attend to CHUNK keys of those they selected, or of sink and window.
 
-    If ROTATE, SIZE is that of half a key.
+    The selected keys are GATHERED in all, the list of one head after that of another. The window has grown since the
+    refresh. If ROTATE, SIZE is half the head dimension.
     """
     split, members, batch = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     SELECTED: tl.constexpr = GATHERED // BLOCK_K
@@ -67,21 +70,23 @@ def attend_split(
     queries = query + batch * sqb + head[:, None] * sqh + dim[None, :]
     first_key = batch * skb + head_k * skh
     keys = key + first_key + token * skt + dim[None, :]
-    # Codes are contiguous: a row's number is its place divided by its width, and that of its head is found likewise.
-    row_k, side_k = first_key // skt + token, first_key // skh * skt + dim[None, :]
+    # Codes are contiguous, so the offsets of scales and calibration follow from those of keys and values.
+    row_k, calibration_k = first_key // skt + token, first_key // skh * skt + dim[None, :]
     q = tl.load(queries, mask=present & inside, other=0.0)
-    k = _numbers(keys, here, row_k, side_k, inside, key_scales, key_spread, key_centre, CODED, like)
+    k = _numbers(keys, here, row_k, calibration_k, inside, key_scales, key_spread, key_centre, CODED, like)
     dim_v = tl.arange(0, WIDTH_V)
     inside_v = (dim_v < SIZE_V)[None, :]
     first_value = batch * svb + head_k * svh
     values = value + first_value + token * svt + dim_v[None, :]
-    row_v, side_v = first_value // svt + token, first_value // svh * svt + dim_v[None, :]
-    if PRECISION != "ieee":  # both loads under way at once, but float32 needs the shared memory of keys for values
-        v = _numbers(values, here, row_v, side_v, inside_v, value_scales, value_spread, value_centre, CODED, like)
+    row_v, calibration_v = first_value // svt + token, first_value // svh * svt + dim_v[None, :]
+    if PRECISION != "ieee":  # overlaps both loads, but in float32 shared memory does not hold keys and values at once
+        v = _numbers(
+            values, here, row_v, calibration_v, inside_v, value_scales, value_spread, value_centre, CODED, like
+        )
     if ROTATE:
         other_q = tl.load(queries + SIZE, mask=present & inside, other=0.0)
         other_k = _numbers(
-            keys + SIZE, here, row_k, side_k + SIZE, inside, key_scales, key_spread, key_centre, CODED, like
+            keys + SIZE, here, row_k, calibration_k + SIZE, inside, key_scales, key_spread, key_centre, CODED, like
         )
         angle = place[:, None] * SIZE + dim[None, :]
         cos = tl.load(cosine + angle, mask=here & inside, other=0.0).to(tl.float32)
@@ -96,7 +101,9 @@ def attend_split(
     peak = tl.maximum(tl.max(logits, 1), -1.0e30)
     p = tl.math.exp2(logits - peak[:, None])
     if PRECISION == "ieee":
-        v = _numbers(values, here, row_v, side_v, inside_v, value_scales, value_spread, value_centre, CODED, like)
+        v = _numbers(
+            values, here, row_v, calibration_v, inside_v, value_scales, value_spread, value_centre, CODED, like
+        )
     total = tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
     at = (batch * tl.num_programs(1) * MEMBERS + head) * SPLITS + split
     tl.store(totals + at[:, None] * SIZE_V + dim_v[None, :], total, mask=present & inside_v)
@@ -109,7 +116,7 @@ def merge_splits(
     totals, norms, output, sob, soh,
     SPLITS: tl.constexpr, SLOTS: tl.constexpr, SIZE_V: tl.constexpr, WIDTH_V: tl.constexpr,
 ):  # fmt: skip
-    """Add up what a head's programs found, for WIDTH_V of SIZE_V dimensions, each part weighed by its own peak."""
+    """Merge the results of a head's programs, each scaled by its peak logit, for WIDTH_V of SIZE_V dimensions."""
     head, batch = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     split = tl.arange(0, SLOTS)
     dim = tl.program_id(0) * WIDTH_V + tl.arange(0, WIDTH_V)

@@ -18,7 +18,7 @@ SCORED = 128  # nodes the search scores at a time
 def descend(query: Tensor, tree: Tensor, length: Tensor, config: HipConfig, chosen: Tensor, scores: Tensor) -> None:
     """Select key blocks for query [B, Hq, 1, D], the last of `length` int32 [1] keys, into int32 [B, Hq, K].
 
-    `scores` float32 [B, Hq, >= SCORED and twice the next power of two of K] is memory to work in.
+    `scores` float32 [B, Hq, >= SCORED and twice the next power of two of K] is workspace.
     """
     batch, heads, _, dim = query.shape
     children = scores.shape[2]
@@ -43,7 +43,7 @@ def mark_shared(chosen: Tensor, shared: Tensor, group: int) -> None:
 
 @triton.jit
 def _child(chosen, entry, level, count, BUDGET: tl.constexpr):
-    """Children of the kept nodes, of which entry i of the next level is one, and which of them exist."""
+    """Nodes of the next level at `entry` in the list of children of the kept nodes, and which of them exist."""
     parent = tl.load(chosen + entry // 2, mask=entry // 2 < BUDGET, other=-1)
     child = 2 * parent + entry % 2
     return child, (parent >= 0) & ((child << level) < count)
@@ -57,7 +57,7 @@ def _descend(
 ):  # fmt: skip
     """The whole search of one decoded token, one program a head; its number of keys is read from the device.
 
-    Kept nodes lie in `chosen` and their children's scores in `scores`: registers do not hold all that is compared.
+    Kept nodes are stored in `chosen` and the scores of their children in `scores`, because registers cannot hold them.
     """
     head, batch = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     pair = batch * tl.num_programs(0) + head
@@ -105,9 +105,9 @@ def _descend(
 
 @triton.jit
 def _mark_shared(chosen, shared, GROUP: tl.constexpr, SELECTED: tl.constexpr, SLOTS: tl.constexpr):
-    """Copy what a head selected, with -1 for each block that an earlier head of its group selected too.
+    """Copy what a head selected, with -1 for each block that an earlier head of its GQA group selected too.
 
-    Lists ascend: a block is looked for in the earlier ones by halving.
+    Lists are ascending, so a block is found in the earlier ones by binary search.
     """
     head, batch = tl.program_id(0), tl.program_id(1)
     own = (batch * tl.num_programs(0) + head) * SELECTED

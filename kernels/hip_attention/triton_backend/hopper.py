@@ -1,7 +1,7 @@
 """Block-sparse attention for Hopper GPUs in Gluon: one warp copies keys while two warp groups compute.
 
 The same sums as `attend.py`, for query blocks of 128 rows, 128 dimensions and keys that can be copied in boxes of 16.
-A multiprocessor runs one program, which copies the next query block's keys while it finishes one.
+A multiprocessor runs one program, which copies the next query block's keys while it computes the current one.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
@@ -15,7 +15,7 @@ from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
 TILE = 128  # rows of a program, half of them for each warp group
 CHUNK = 64  # keys that are attended to together
-STAGES = 5  # chunks that memory has room for
+STAGES = 5  # chunks that shared memory holds
 BOX = 16  # keys that are copied together
 PANEL = 64  # dimensions that are copied together: 128 bytes
 
@@ -35,7 +35,7 @@ def fits(query: Tensor, key: Tensor, value: Tensor, block_q: int, block_k: int, 
 
 
 def hides_any(selected: int, block_k: int) -> bool:
-    """Whether any of so many blocks that a query block selects may be hidden from rows, and not the last ones alone."""
+    """Whether any of the `selected` blocks of a query block may be masked for some rows, not only the last ones."""
     return selected * block_k - (127 // block_k + 2) * block_k < CHUNK
 
 
@@ -56,7 +56,7 @@ def attend(
     window: int,
     block_k: int,
 ) -> None:
-    """As `attend.attend`, with `selected` blocks a query block; tiles whose weights grow too large set their flag,
+    """As `attend.attend`, with `selected` blocks per query block; tiles whose weights grow too large set their flag,
     int32 [B, Hq * count], to 1."""
     batch, heads, length_q, _ = query.shape
     jobs = batch * heads * count
@@ -117,23 +117,23 @@ def _copy(
     HEADS: gl.constexpr, GROUP: gl.constexpr, BLOCK_K: gl.constexpr, SELECTED: gl.constexpr, SINK: gl.constexpr,
     WINDOW: gl.constexpr, CHUNK: gl.constexpr, STAGES: gl.constexpr,
 ):  # fmt: skip
-    """The copying warp: queries of every job, then its chunks of keys and values, as fast as memory becomes free."""
+    """The copying warp: queries of every job, then its chunks of keys and values, as shared memory becomes free."""
     BOXES: gl.constexpr = CHUNK // 16
     GATHERED: gl.constexpr = SELECTED * BLOCK_K
     REST: gl.constexpr = (SINK % CHUNK + CHUNK - 1) // CHUNK
     OLDEST: gl.constexpr = 128 // CHUNK
     done = 0
-    turn = 0
+    phase = 0
     for job in range(gl.program_id(0), jobs, gl.num_programs(0)):
         batch, head, slots, first, _last, free, late, low, newest, masked, count = _plan(
             job, chosen, first_block, begin, length_k, blocks, HEADS, GROUP, BLOCK_K, SELECTED, SINK, WINDOW, CHUNK
         )
-        mbarrier.wait(q_empty, (turn & 1) ^ 1)
+        mbarrier.wait(q_empty, (phase & 1) ^ 1)
         mbarrier.expect(q_full, 128 * 128 * 2)
         for part in gl.static_range(4):
             row = first - offset + part // 2 * 64
             tma.async_copy_global_to_shared(queries, [batch, head, row, part % 2 * 64], q_full, q_memory.index(part))
-        turn += 1  # noqa: SIM113
+        phase += 1  # noqa: SIM113
         head_k = head // GROUP
         for i in range(count):
             stage = done % STAGES
@@ -190,16 +190,16 @@ def _compute(
     q_memory = q_memory._reinterpret(gl.bfloat16, [2, 64, 128], FLAT)
     n = gl.arange(0, CHUNK, gl.SliceLayout(0, LOGITS))
     done = 0
-    turn = 0
+    phase = 0
     for job in range(gl.program_id(0), jobs, gl.num_programs(0)):
         batch, head, slots, first, last, free, late, low, newest, masked, count = _plan(
             job, chosen, first_block, begin, length_k, blocks, HEADS, GROUP, BLOCK_K, SELECTED, SINK, WINDOW, CHUNK
         )
         position = first + PART * 64 + gl.arange(0, 64, ROWS)
-        mbarrier.wait(q_full, turn & 1)
+        mbarrier.wait(q_full, phase & 1)
         q = q_memory.index(PART).load(gl.DotOperandLayout(0, LOGITS, 2))
         mbarrier.arrive(q_empty, count=1)
-        turn += 1  # noqa: SIM113
+        phase += 1  # noqa: SIM113
         total = gl.zeros([64, 128], gl.float32, TOTAL)
         peak = gl.full([64], -1.0e30, gl.float32, ROWS)
         weight = gl.zeros([64], gl.float32, ROWS)

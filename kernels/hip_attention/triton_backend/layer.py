@@ -1,4 +1,4 @@
-"""One layer's share of decoding a token with Triton; no length is known to the host, as a CUDA graph requires."""
+"""One layer's part in decoding a token with Triton; lengths are read on the device only, as CUDA graphs require."""
 
 from dataclasses import replace
 
@@ -12,15 +12,15 @@ from hip_attention.rope import Rope
 from hip_attention.triton_backend.decode import DecodeBuffers
 from hip_attention.triton_backend.rope import rotate_row
 
-# What layers that select nothing may share, because it keeps nothing from one to the next: by window and sizes.
+# Buffers of layers that select nothing, by window and sizes. Layers share them: nothing in them is needed later.
 SharedBuffers = dict[tuple[int, ...], DecodeBuffers]
 
 
 class LayerDecode:
     """Attention of the newest token over cached keys and values, and the selection it keeps between two refreshes.
 
-    config: as a rule a `HipConfig.of_decode`. With a `rope` queries, and keys in the cache, are yet to be rotated.
-    `shared` is that of all layers; what is in it stays, as graphs may use it.
+    config: usually a `HipConfig.of_decode`. With a `rope`, queries and cached keys come before RoPE. All layers get
+    the same `shared`; its entries are never removed, because CUDA graphs may use them.
     """
 
     def __init__(self, config: HipConfig, rope: Rope | None, shared: SharedBuffers) -> None:
@@ -34,7 +34,7 @@ class LayerDecode:
     ) -> Tensor:
         """Attention of query [B, Hq, 1, D] over sink, window and selected keys, at true or `packed` positions.
 
-        `index` serves a step that refreshes. Returns [B, Hq, 1, D].
+        `index` is used by steps that refresh. Returns [B, Hq, 1, D].
         """
         config, capacity = self._config, stored.keys.capacity
         if self._sparse is None:
@@ -74,7 +74,7 @@ class LayerDecode:
     def _rotated(
         self, query: Tensor, positions: int, offset: int, length: Tensor, since: Tensor | None = None
     ) -> Tensor:
-        """As `rotate_row`, to one of `positions` positions, if keys are cached before rotation."""
+        """As `rotate_row`, to one of `positions` positions, if keys are cached before RoPE."""
         tables = self._tables(query, positions)
         return query if tables is None else rotate_row(query, tables, offset, length, since)
 
@@ -87,14 +87,14 @@ class LayerDecode:
         positions: int,
         packed: bool = False,
     ) -> Tensor:
-        """Attention of a query that is rotated already, over keys to be rotated to some of `positions` positions."""
+        """Attention of a rotated query over stored keys; with a rope, to positions below `positions`."""
         output = placed.new_empty(*placed.shape[:3], stored.values.like.shape[3])
         tables = self._tables(placed, positions)
         buffers.attend(placed, stored.keys.raw, stored.values.raw, scale, output, tables, packed)
         return output
 
     def _tables(self, query: Tensor, positions: int) -> tuple[Tensor, Tensor] | None:
-        """Cosine and sine of `positions` positions and more, if keys are cached before rotation."""
+        """Cosine and sine of `positions` positions and more, if keys are cached before RoPE."""
         return None if self._rope is None else self._rope.tables(positions, query)
 
 

@@ -1,4 +1,4 @@
-"""Scores of key blocks by what they are to each row, the last level of `select.py`, as Triton kernels.
+"""Scores of key blocks by the votes of rows, for the last level of `select.py`, as Triton kernels.
 
 `_find_largest` finds the largest logit that each row has in each leaf, and `_count_votes` turns these into scores.
 """
@@ -13,14 +13,14 @@ from torch import Tensor
 from hip_attention.config import HipConfig
 from hip_attention.triton_backend.common import row_range, score_constants, scored_position, scored_rows, searchable
 
-LARGEST = 1 << 23  # largest logits in memory at a time: 32 MiB, which a large GPU has in its cache
-VOTES = 1 << 12  # of these, how many a program reads at a time
+LARGEST = 1 << 23  # largest logits in memory at a time: 32 MiB, which fit a large GPU's cache
+VOTES = 1 << 12  # largest logits that a program reads at a time
 
 
 def score_leaves(
     query: Tensor, key: Tensor, nodes: Tensor, scores: Tensor, where: tuple[int, ...], config: HipConfig, room: int
 ) -> None:
-    """Score the children of the nodes [B, Hq, blocks, slots] that query blocks kept, which are leaves.
+    """Score the leaves below the nodes [B, Hq, blocks, slots] that query blocks kept.
 
     query [B, Hq, Tq, D], key [B, Hkv, >= Tk, D]; `where` says which query blocks, as in `select.py`. Writes scores
     [B, Hq, blocks, 2 * slots]. A program holds at most `room` keys.
@@ -54,8 +54,8 @@ def _find_largest(
 ):  # fmt: skip
     """Largest logit of the BLOCK_K keys of each leaf for each row: largest [pairs from first_pair on, 2 * SLOTS, ROWS].
 
-    A pair is a query block and head. The last key is repeated until there are LEAF, which changes no maximum. What is
-    found for a leaf that does not exist means nothing.
+    A pair is a query block and a head. A leaf's last key is repeated until there are LEAF keys, which changes no
+    maximum. Results for leaves that do not exist are meaningless.
     """
     pair = first_pair + tl.program_id(0)
     index, head, batch = pair % blocks, (pair // blocks % heads).to(tl.int64), (pair // blocks // heads).to(tl.int64)
@@ -91,7 +91,7 @@ def _count_votes(
 ):  # fmt: skip
     """Score each leaf by the sum over rows of its share in the softmax, over leaves, of the row's largest logits.
 
-    Logits are scaled by SIZE^-0.5. LEAVES leaves are read at a time. A leaf that does not exist gets nothing.
+    Logits are scaled by SIZE^-0.5. LEAVES leaves are read at a time. A leaf that does not exist gets 0.
     """
     pair = first_pair + tl.program_id(0)
     first, last = row_range(first_block + pair % blocks, begin, length_k, BLOCK_Q)
@@ -107,7 +107,7 @@ def _count_votes(
         higher = tl.maximum(most, tl.max(logit, 0))  # not -inf: the first leaf exists
         total = total * tl.exp2(most - higher) + tl.sum(tl.exp2(logit - higher[None, :]), 0)
         most = higher
-    weight = tl.where(row <= (last - first) // STRIDE, 1 / total, 0.0)  # a repeated row has voted
+    weight = tl.where(row <= (last - first) // STRIDE, 1 / total, 0.0)  # repeated rows do not vote again
     for start in range(0, 2 * SLOTS, LEAVES):
         logit = _logits(nodes, largest, start, row, count, ROWS, LEAVES, SIZE)
         votes = tl.sum(tl.exp2(logit - most[None, :]) * weight[None, :], 1)

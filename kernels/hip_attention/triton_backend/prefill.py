@@ -28,8 +28,8 @@ def prefill(
 ) -> None:
     """Sparse attention for the rows of query [B, Hq, Tq, D] from `start` on, written into `output` [B, Hq, Tq, D].
 
-    As `attention.prefill`, whose sparse part this is. `search_query` [B, Hq, Tq, D] selects in place of `query`;
-    `tables` and `packed` are those of `attend.attend`.
+    The sparse part of `attention.prefill`. `search_query` [B, Hq, Tq, D] replaces `query` in the search; `tables` and
+    `packed` are those of `attend.attend`.
     """
     assert summaries is None or isinstance(summaries, TreeSummaries)
     search_query = query if search_query is None else search_query

@@ -1,7 +1,7 @@
-"""Keeping the best of twice as many scores inside a kernel, without changing their order.
+"""Keeping the best scores of a list inside a kernel, in their original order.
 
-Scores are compared as integers whose last bits number the slots, so that no two are equal; what those bits held is
-beyond the accuracy of the scores.
+Scores are compared as integers. Their last bits, which are beyond the accuracy of the scores, are replaced by the slot
+number, so that no two scores are equal.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
@@ -12,7 +12,7 @@ import triton.language as tl
 
 @triton.jit
 def _order(score, valid, slot, SLOTS: tl.constexpr):
-    """Integers in the order of the scores, the smallest where a score is not valid, and no two alike."""
+    """Distinct integers in the order of the scores, the smallest where a score is not valid."""
     bits = score.to(tl.int32, bitcast=True)
     order = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     order = tl.where(valid, order, -2147483648)
@@ -21,9 +21,9 @@ def _order(score, valid, slot, SLOTS: tl.constexpr):
 
 @triton.jit
 def keep_best(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr, SORTED: tl.constexpr):
-    """Where the best BUDGET of 2 * SLOTS scores go when packed in their order, -1 where a score is not kept.
+    """Places of the best BUDGET of 2 * SLOTS scores when packed in their order, -1 for scores that are not kept.
 
-    They are found by sorting or by counting how many are better, which is faster where slots are few for the threads.
+    They are found by sorting, or by counting for each how many are better, which is faster for few slots per thread.
     """
     slot = tl.arange(0, 2 * SLOTS)
     order = _order(score, valid, slot, SLOTS)
@@ -38,7 +38,7 @@ def keep_best(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr, SORTED: t
 
 @triton.jit
 def keep_best_of_rows(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr):
-    """Where the best BUDGET of each row's 2 * SLOTS scores go when packed in their order, -1 where a score is not kept.
+    """Places of the best BUDGET of each row's 2 * SLOTS scores when packed in their order, -1 for those not kept.
 
     The threshold is found bit by bit.
     """
@@ -54,6 +54,6 @@ def keep_best_of_rows(score, valid, BUDGET: tl.constexpr, SLOTS: tl.constexpr):
 
 @triton.jit
 def pack(values, place, SLOTS: tl.constexpr):
-    """Move each of the 2 * SLOTS non-negative values to its place; -1 fills the places nobody takes."""
+    """Move each of the 2 * SLOTS non-negative values to its place; -1 fills the others."""
     taken = place[None, :] == tl.arange(0, SLOTS)[:, None]
     return tl.sum(tl.where(taken, values[None, :] + 1, 0), 1) - 1

@@ -1,4 +1,4 @@
-"""The representative selectors of `reference` as a Triton kernel: one program a query block and head."""
+"""The representative selectors of `reference` as a Triton kernel: one program per query block and head."""
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
 
@@ -32,7 +32,7 @@ def _launch(
     query: Tensor, key: Tensor, begin: int, blocks: int, length_k: int | Tensor, offset: int, rows: int,
     config: HipConfig, chosen: Tensor,
 ) -> None:  # fmt: skip
-    """Where `length_k` is on the device, `begin` and `offset` are of no account: the query is the last row."""
+    """Where `length_k` is on the device, `begin` and `offset` are ignored: the query is the last row."""
     batch, heads = query.shape[:2]
     slots = triton.next_power_of_2(config.selected_blocks)
     _halve[(blocks, heads, batch)](

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-NUMBERS = 2048  # of half a head, that a program rotates
+NUMBERS = 2048  # numbers of half a head that a program rotates
 
 
 def rotate_pair(
@@ -15,8 +15,8 @@ def rotate_pair(
 ) -> tuple[Tensor, Tensor]:
     """Query [B, Hq, T, D] and key [B, Hkv, T, D] rotated to positions from `start` on.
 
-    `tables` are cosine and sine [positions, D / 2]; `start` is int64 [1] on the device, or known to the host. Heads'
-    dimensions are contiguous; the results are contiguous.
+    `tables` are cosine and sine [positions, D / 2]; `start` is int64 [1] on the device, or an int. Returns contiguous
+    tensors.
     """
     query, key = (x if x.stride(3) == 1 else x.contiguous() for x in (query, key))
     rotated = tuple(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (query, key))
@@ -55,7 +55,7 @@ def _rotate_pair(
     query, key, query_out, key_out, cosine, sine, start, length, heads, sqb, sqh, sqt, skb, skh, skt,
     ROWS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, ON_DEVICE: tl.constexpr,
 ):  # fmt: skip
-    """ROWS tokens of one head, of the query's or after those of the key's."""
+    """ROWS tokens of one head: heads of the query come first, then those of the key."""
     head, batch = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     row = (tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS))[:, None]  # [ROWS, 1]
     dim = tl.arange(0, WIDTH)[None, :]  # [1, WIDTH]

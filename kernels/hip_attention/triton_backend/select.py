@@ -15,8 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from hip_attention.config import HipConfig
-from hip_attention.triton_backend import leaves as triton_leaves
-from hip_attention.triton_backend import representative as triton_representative
+from hip_attention.triton_backend import leaves, representative
 from hip_attention.triton_backend.common import (
     block_constants,
     row_range,
@@ -29,8 +28,8 @@ from hip_attention.triton_backend.common import (
 from hip_attention.triton_backend.ranking import keep_best_of_rows
 from hip_attention.triton_backend.summaries import TreeSummaries, tree_row
 
-FILLER = 1 << 30  # where keys stand that fill a selection: beyond all others
-DENSE_LEVEL = 8  # levels of at most so many times the budget of nodes are scored for everybody
+FILLER = 1 << 30  # position of the keys that fill a selection: beyond all others
+DENSE_LEVEL = 8  # levels of at most this many times the kept nodes are scored for all query blocks
 DENSE_PAIRS = 1 << 12  # query blocks times heads whose dense scores are in memory at a time
 SCORED_ROWS = 128  # query rows, and nodes, that a program of the dense product holds where rows take 256 bytes
 
@@ -58,7 +57,7 @@ def select(
     chosen = torch.full(shape, FILLER // config.block_k, dtype=torch.int32, device=query.device)
     if not config.uses_summaries:
         assert key is not None
-        triton_representative.search(query, key, begin, blocks, length_k, config, chosen)
+        representative.search(query, key, begin, blocks, length_k, config, chosen)
         return chosen
     assert summaries is not None
     rows = scored_rows(config)
@@ -98,7 +97,7 @@ def select(
     for level in reversed(range(base)):
         if level == 0 and config.exact_leaves:
             assert key is not None
-            triton_leaves.score_leaves(query, key, nodes, scores, where, config, room)
+            leaves.score_leaves(query, key, nodes, scores, where, config, room)
         else:
             _score_children[(blocks, heads, batch)](
                 query, tree, nodes, scores, *where, level, *strides,
@@ -121,7 +120,7 @@ def _score_nodes(
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr, STRIDE: tl.constexpr,
     SIZE: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Score the nodes of level `base` and above for TOGETHER query blocks and PADDED heads of a KV group.
+    """Score the nodes of level `base` and above for TOGETHER query blocks and PADDED heads of a GQA group.
 
     scores [B, Hq, blocks, width]: entry c is the tree row ((c + 1) << base) - 1, an in-order tree again.
     """
@@ -190,7 +189,7 @@ def _keep_dense(
     BUDGET: tl.constexpr, SLOTS: tl.constexpr, PAIRS: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, SINK: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
-    """Descend from the top to level `base` through scores that `_score_nodes` left, PAIRS pairs at a time.
+    """Descend from the top to level `base` through the scores of `_score_nodes`, PAIRS pairs at a time.
 
     `nodes` and `chosen` have room for `all_blocks` query blocks, the first `skipped` of which are not among these.
     """

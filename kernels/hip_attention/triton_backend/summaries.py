@@ -15,9 +15,9 @@ LEAVES = 8  # leaves or parents a program computes
 class TreeSummaries:
     """Mean and variance of the keys below every tree node; what `KeySummaries` holds, laid out for gathering.
 
-    Nodes stand in in-order: node i of level l is row (i << (l + 1)) + (1 << l) - 1, whatever the number of leaves, so
+    Nodes are stored in-order: node i of level l is row (i << (l + 1)) + (1 << l) - 1, whatever the number of leaves, so
     the tree grows at its end. `nodes.data` is [B, Hkv, rows, 2 * D], mean and variance side by side, in the keys'
-    dtype: 4 / block_k of the keys' memory. Rows whose keys are not complete hold nothing of use. Memory is reserved for
+    dtype: 4 / block_k of the keys' memory. Rows of incomplete nodes are meaningless. Memory is reserved for
     `capacity` keys.
     """
 

@@ -1,4 +1,4 @@
-"""Keys and values as integers: what rounding loses, and attention over them against that over the numbers decoded."""
+"""Keys and values as int8: rounding errors, and attention over codes against that over the dequantised numbers."""
 
 from dataclasses import replace
 
@@ -129,7 +129,7 @@ def test_what_is_exported_comes_back_bit_by_bit() -> None:
 
 
 class Twins:
-    """A cache of integers, and one of the numbers they stand for."""
+    """A cache of int8, and one of the dequantised numbers."""
 
     def __init__(self, config: HipConfig, dim: int = 16, rotated: bool = False, dense: bool = False) -> None:
         rope = None if rotated else rope_of(dim)

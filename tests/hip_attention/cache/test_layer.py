@@ -209,7 +209,7 @@ def test_a_cache_says_which_layer_differs() -> None:
 
 
 @pytest.mark.parametrize(("packed_from", "int8"), [(None, False), (300, False), (None, True)])
-def test_keys_are_stored_rotated_unless_they_are_packed_or_integers(packed_from: int | None, int8: bool) -> None:
+def test_keys_are_stored_rotated_unless_they_are_packed_or_int8(packed_from: int | None, int8: bool) -> None:
     query, key, value = tensors(50)
     cache = LayerCache(replace(SMALL, packed_from=packed_from), rope=small_rope(), int8=int8)
     for start, stop in ((0, 37), (37, 50)):

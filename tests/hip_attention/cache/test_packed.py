@@ -231,9 +231,9 @@ def test_a_question_with_little_to_search_is_read_like_a_document() -> None:
 
 
 def test_keys_that_arrive_rotated_are_refused() -> None:
-    with pytest.raises(ValueError, match="before rotation"):
+    with pytest.raises(ValueError, match="before RoPE"):
         LayerCache(SMALL)
-    with pytest.raises(ValueError, match="before rotation"):
+    with pytest.raises(ValueError, match="before RoPE"):
         attention(*tensors(100), SMALL)
     with pytest.raises(ValueError, match="packed_from"):
         HipConfig(packed_from=-1)

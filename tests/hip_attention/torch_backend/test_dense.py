@@ -61,7 +61,7 @@ def test_heads_of_a_group_share_their_keys(way: str, group: int) -> None:
 def test_a_row_sees_the_keys_of_its_group(
     way: str, heads: int, heads_k: int, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dense, "_shares_problems", lambda query, key: shared)
+    monkeypatch.setattr(dense, "_batches_group", lambda query, key: shared)
     query, key, value = tensors(41, batch=2, heads=heads, heads_k=heads_k)
     repeated = [x.repeat_interleave(heads // heads_k, 1) for x in (key, value)]
     hidden = torch.rand(2, heads_k, 1, 41, generator=torch.Generator().manual_seed(0)) < 0.3
@@ -74,10 +74,10 @@ def test_a_row_sees_the_keys_of_its_group(
         torch.testing.assert_close(sums, logits.logsumexp(-1), atol=2e-6, rtol=1e-5)
 
 
-def test_heads_share_a_problem_where_threads_stay_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_is_one_attention_call_where_threads_stay_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     query, key, _ = tensors(9, heads=9, heads_k=3)
-    assert dense._shares_problems(query, key)
-    assert not dense._shares_problems(query.bfloat16(), key.bfloat16()), "threads would wait"
+    assert dense._batches_group(query, key)
+    assert not dense._batches_group(query.bfloat16(), key.bfloat16()), "threads would wait"
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    assert not dense._shares_problems(query, key), "most of them would wait"
+    assert not dense._batches_group(query, key), "most of them would wait"

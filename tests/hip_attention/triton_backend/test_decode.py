@@ -96,7 +96,7 @@ if not INTERPRETED:
 
 
 def draw_state(monkeypatch, config, group, dim, dim_v=None, length=400, dtype=torch.float32):
-    """A state for two batches and key heads, un-rotated tensors with room to spare, all unwritten memory NaN."""
+    """A state for two batches and KV heads, un-rotated tensors with room to spare, all unwritten memory NaN."""
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(torch.nan))
     generator = torch.Generator().manual_seed(group + dim)

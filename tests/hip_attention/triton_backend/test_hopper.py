@@ -9,7 +9,7 @@ HOPPER = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] == 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(INTERPRETED or not HOPPER, reason="needs a Hopper GPU")]
 pytest.importorskip("triton")
 
-from hip_attention.triton_backend import attend as triton_attend  # noqa: E402
+from hip_attention.triton_backend import attend  # noqa: E402
 
 BLOCK_Q = 128
 
@@ -50,7 +50,7 @@ def test_equals_general_kernel(
     found, expected = (torch.full_like(query, torch.nan, dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
     for output in (found, expected):
         given = (x.to(output.dtype) for x in (query, key, value))
-        triton_attend.attend(*given, blocks, begin, count, length_k, output, scale=128**-0.5, block_q=BLOCK_Q, **limits)
+        attend.attend(*given, blocks, begin, count, length_k, output, scale=128**-0.5, block_q=BLOCK_Q, **limits)
     assert ((found.float() - expected).norm() / expected.norm()).item() < 5e-3
 
 
@@ -64,5 +64,5 @@ def test_large_scores_are_computed_again() -> None:
     found, expected = (torch.full_like(query, torch.nan, dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
     for output in (found, expected):
         given = (x.to(output.dtype) for x in (query, key, value))
-        triton_attend.attend(*given, blocks, 3096, 8, 4096, output, scale=1.0, block_q=BLOCK_Q, **limits)
+        attend.attend(*given, blocks, 3096, 8, 4096, output, scale=1.0, block_q=BLOCK_Q, **limits)
     assert ((found.float() - expected).norm() / expected.norm()).item() < 2e-2

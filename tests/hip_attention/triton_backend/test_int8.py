@@ -1,4 +1,4 @@
-"""Integers on the Triton backend: attention over them is attention over the numbers they stand for."""
+"""int8 on the Triton backend: attention over codes equals attention over the dequantised numbers."""
 
 from dataclasses import replace
 
@@ -53,7 +53,7 @@ def test_a_cache_through_prefill_decode_and_other_tokens(changes: dict) -> None:
     config = replace(SMALL, **changes)
     generator = torch.Generator().manual_seed(3)
     query, key, value = (torch.randn(1, heads, 110, 16, generator=generator).to(DEVICE) for heads in (4, 2, 2))
-    # Integers are those of keys before rotation, so the numbers are kept before rotation, too.
+    # int8 keys are stored before RoPE, so the plain ones are too.
     unrotated = replace(config, packed_from=config.packed_from or 1 << 20)
     coded, plain = (LayerCache(unrotated, rope=small_rope(), int8=int8) for int8 in (True, False))
 
@@ -84,7 +84,7 @@ def test_a_cache_through_prefill_decode_and_other_tokens(changes: dict) -> None:
     ],
     ids=["no-group", "group-6", "half"],
 )
-def test_a_step_reads_codes_as_numbers(monkeypatch, shape: dict, rotated: bool, packed: bool) -> None:
+def test_a_step_dequantises_codes(monkeypatch, shape: dict, rotated: bool, packed: bool) -> None:
     """With room to spare behind the tokens, where scales are NaN, and unwritten memory NaN."""
     group, dim, dtype, length = shape["group"], shape["dim"], shape["dtype"], 203
     dim_v = shape.get("dim_v", dim)

@@ -15,7 +15,7 @@ from hip_attention import reference
 from hip_attention.attention import attention, sliding_attention
 from hip_attention.config import HipConfig, Selector
 from hip_attention.plan import sparse_start
-from hip_attention.triton_backend import leaves as triton_leaves
+from hip_attention.triton_backend import leaves
 from hip_attention.triton_backend import select as triton_select
 from hip_attention.triton_backend.attend import attend
 from hip_attention.triton_backend.select import select
@@ -127,8 +127,8 @@ def test_blocks_equal_reference_wherever_dense_scoring_ends(
 
 @pytest.mark.parametrize("config", VOTERS)
 def test_leaves_with_most_votes_equal_reference(config: HipConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton_leaves, "LARGEST", 3 * 1024)  # a few query blocks at a time, in parts
-    monkeypatch.setattr(triton_leaves, "VOTES", 128)
+    monkeypatch.setattr(leaves, "LARGEST", 3 * 1024)  # a few query blocks at a time, in parts
+    monkeypatch.setattr(leaves, "VOTES", 128)
     query, key, _ = tensors(length_q=53, length_k=207)
     assert_blocks_equal_reference(query, key, config)
 

@@ -156,7 +156,7 @@ def test_integers_take_half_and_the_numbers_of_one_layer(config: HipConfig, dens
     full, int8 = (budget.memory(LLAMA_8B, 131072, config, 2, None, kind) for kind in ("full", "int8"))
     layer = GIB // 2
     assert int8.keys_and_values == dense * layer + (32 - dense) * layer * 130 // 256
-    assert int8.workspace == full.workspace + layer + copies * layer // 2, "keys before rotation are copied, too"
+    assert int8.workspace == full.workspace + layer + copies * layer // 2, "keys before RoPE are copied, too"
     assert (int8.summaries, int8.weights) == (full.summaries, full.weights)
 
 

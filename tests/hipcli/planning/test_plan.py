@@ -93,7 +93,7 @@ def test_a_cache_does_what_the_plan_says(
 
 
 SPARSE_ROWS = "documents: summary-exact by triton, top_k=1024 sink=64 window=512"
-ANSWER = "answer: summary, top_k=%d window=512, selected anew every 8 tokens"
+ANSWER = "answer: summary, top_k=%d window=512, selected again every 8 tokens"
 DENSE_ROWS = {"rows": "dense", "dense_because": "faster", "eager_because": "no"}
 
 
