@@ -126,7 +126,7 @@ def test_interrupted_while_reading(note: Path, tmp_path: Path, number: signal.Si
             time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (code, b"", b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["note.txt"]
 
@@ -137,7 +137,7 @@ def test_json_interrupted_prints_nothing(note: Path) -> None:
     ) as process:
         time.sleep(3)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.communicate(timeout=60) == (b"", b"")
         assert process.returncode == 130
 
 
