@@ -17,6 +17,7 @@ from hip_attention.config import HipConfig
 from hipcli import __version__
 from hipcli.disk import files, paths
 from hipcli.engine.device import choose_device, choose_dtype
+from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import HipError
 from hipcli.models import embedded
 from hipcli.models.resolve import ModelSource, local_folder, shape
@@ -41,6 +42,7 @@ class Check:
 
 def checks(model: str) -> Iterator[Check]:
     """Look at everything in turn. `model` is the one that would be used; nothing is fetched or changed."""
+    wait_without_spinning()
     yield Check("hip", "ok", __version__)
     yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
     yield _library("torch", needed=True)

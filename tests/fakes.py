@@ -97,7 +97,9 @@ class FakeRuntime:
 
     def execution(self, plan: Plan, reader: Any) -> Execution:
         rows, because = rows_of(plan, torch.device("cpu"))
-        return Execution("decoder", "it is a fake", None, None, "torch", rows, because, reader.eager_because, 0.125)
+        return Execution(
+            "decoder", "it is a fake", None, None, "torch", rows, because, reader.eager_because, 0.125, 30, 7, 0
+        )
 
     def peak_bytes(self) -> int:
         return 3 * 2**30

@@ -47,6 +47,7 @@ class Context:
         chunk = chunk_tokens or (CHUNK_CPU if model.device.type == "cpu" else CHUNK_GPU)
         self._chunk = max(1, chunk // config.block_q) * config.block_q
         self.length = 0  # tokens in the cache
+        self._can_step = True  # so far as is known
 
     def fill(self, ids: Sequence[int], question: bool = False) -> Iterator[int]:
         """Read tokens in chunks; yields how many of them are done."""
@@ -70,14 +71,15 @@ class Context:
     def decode(self, token: int) -> Tensor:
         """Append a token to a context that is not empty; returns logits [1, vocabulary], which last until the next."""
         with self._forward(1) as step:
-            if self.cache.can_step:
+            self._can_step = self.cache.can_step
+            if self._can_step:
                 return self.graphs(token)
             return self._model.next_logits(self._tensor([token]), self.cache, step)
 
     @property
     def eager_because(self) -> str | None:
-        """Why tokens are decoded without CUDA graphs; None where graphs are used."""
-        if self.graphs.eager_because is None and not self.cache.can_step:
+        """Why the last token was decoded without CUDA graphs; None where graphs are used."""
+        if self.graphs.eager_because is None and not self._can_step:
             return "the attention asked for waits for the host at every token"
         return self.graphs.eager_because
 

@@ -11,7 +11,7 @@ from hipcli.prompt.tokenizer import Tokenizer
 
 Kind = Literal["word", "name", "number"]
 
-LONGEST = 50  # tokens beyond `allowed` that make a penalty larger: any logit is smaller by then
+LONGEST = 6  # tokens beyond `allowed` that make a penalty larger, which then is 23 at most
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Repetition:
 class Kinds:
     """What a token spells: part of a number or code, which has a digit; of a name; or a common word.
 
-    To a name belongs what has a capital or no letter at all, and what goes on with a word of letters that have
-    capitals. Common words are what is left: their beginnings, and scripts without capitals.
+    A name may be what has a capital, no letter at all, or a letter of a script without capitals, such as Chinese; and
+    what goes on with a word. What is left are the beginnings of words in small letters.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -59,10 +59,11 @@ class Kinds:
 
 def kind_of(text: str) -> Kind:
     """What `text` spells, as it follows a letter."""
-    if any(map(str.isdigit, text)):
+    if any(map(str.isnumeric, text)):
         return "number"
-    named = any(map(str.isupper, text)) or not any(map(str.isalpha, text)) or text[0] != text[0].upper()
-    return "name" if named else "word"
+    letters = [character for character in text if character.isalpha()]
+    begins_small = bool(letters) and all(map(str.islower, letters)) and text[0] not in letters
+    return "word" if begins_small else "name"
 
 
 def continuations(produced: Sequence[int], allowed: int, kind: Callable[[int], Kind]) -> dict[int, int]:

@@ -143,7 +143,7 @@ class LocalRuntime:
     def basis(self, plan: Plan) -> Basis:
         revision = self.revision or _fingerprint(self.source.path)
         numbers = str(self.dtype).removeprefix("torch.")
-        return Basis(self.name, revision, numbers, asdict(plan.hip), plan.yarn_factor, plan.kv_cache)
+        return Basis(self.name, revision, numbers, asdict(plan.prefill), plan.yarn_factor, plan.kv_cache)
 
     def reader(self, plan: Plan) -> Reader:
         from hipcli.engine.engine import Engine
@@ -159,11 +159,17 @@ class LocalRuntime:
     def execution(self, plan: Plan, reader: Reader) -> Execution:
         rows, dense_because = rows_of(plan, self.device)
         loaded = self._loaded
+        windows = loaded.model.windows
+        dense = sum(window is None for window in windows[: plan.prefill.full_layers])
+        sliding = sum(window is not None for window in windows)
+        if rows == "sparse" and dense + sliding == len(windows):
+            rows, dense_because = "dense", f"of {len(windows)} layers {sliding} slide and {dense} read all keys"
         return Execution(
             implementation=loaded.implementation, implementation_because=loaded.because,
             unpacked_because=loaded.unpacked_because,
             tokenizer_because=self.tokenizer.because, backend=backend_of(plan, self.device), rows=rows,
             dense_because=dense_because, eager_because=reader.eager_because, self_check_s=round(self.self_check_s, 3),
+            layers=len(windows), dense_layers=dense, sliding_layers=sliding,
         )  # fmt: skip
 
     def peak_bytes(self) -> int:

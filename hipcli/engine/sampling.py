@@ -50,9 +50,10 @@ class Chooser:
             raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")
         if self._sampling.temperature <= 0:
             return int(likeliest)
-        shares = (logits / self._sampling.temperature).softmax(-1)
+        shares = ((logits.double() - largest) / self._sampling.temperature).softmax(-1)
         if self._sampling.top_p < 1:
             ordered, order = shares.sort(descending=True)
             beyond = ordered.cumsum(-1) - ordered >= self._sampling.top_p
+            beyond[:, 0] = False
             shares = torch.zeros_like(shares).scatter(-1, order, ordered.masked_fill(beyond, 0))
         return int(torch.multinomial(shares, 1, generator=self._generator))

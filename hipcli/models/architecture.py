@@ -12,6 +12,7 @@ from hip_attention.rope_config import RopeConfig
 from hipcli.errors import HipError
 from hipcli.models.families import text_config
 
+MAX_LAYERS = 1000  # more are a damaged config.json
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
 
 
@@ -71,8 +72,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 4,
         "head_dim": 256,
         "hidden_activation": "gelu_pytorch_tanh",
-        "rope_theta": 1_000_000.0,
-        "rope_local_base_freq": 10_000.0,
         "query_pre_attn_scalar": 256,
         "sliding_window": 4096,
         "sliding_window_pattern": 6,
@@ -138,21 +137,25 @@ def read(config: dict[str, Any], name: str) -> Architecture:
         if text.get(key):
             raise NotOurs(f"{key} = {text[key]}")
     heads, hidden, layers = (get.count(key) for key in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
-    head_dim = get.count("head_dim", hidden // heads)
+    head_dim, kv_heads = get.count("head_dim", hidden // heads), get.count("num_key_value_heads", heads)
+    if layers > MAX_LAYERS:
+        raise get.unusable("num_hidden_layers")
+    if heads % kv_heads:
+        raise get.unusable("num_key_value_heads")
     bias = bool(get.values.get("attention_bias", False))
     kinds = _layer_types(family, get, layers)
-    ropes = {kind: _rope(family, kind, get, name) for kind in set(kinds)}
-    window = get.values.get("sliding_window")
-    scalar = float(get.values.get("query_pre_attn_scalar", head_dim)) if family == "gemma3_text" else float(head_dim)
+    ropes = {kind: _rope(kind, get) for kind in set(kinds)}
+    window = get.count("sliding_window") if "sliding_attention" in kinds else None
+    scalar = get.number("query_pre_attn_scalar") if family == "gemma3_text" else float(head_dim)
     return Architecture(
         family=family,
         vocabulary=get.count("vocab_size"),
         hidden=hidden,
         intermediate=get.count("intermediate_size"),
         heads=heads,
-        kv_heads=get.count("num_key_value_heads", heads),
+        kv_heads=kv_heads,
         head_dim=head_dim,
-        windows=tuple(int(window) if kind == "sliding_attention" and window else None for kind in kinds),
+        windows=tuple(window if kind == "sliding_attention" else None for kind in kinds),
         ropes=tuple(ropes[kind] for kind in kinds),
         scale=scalar**-0.5,
         norm_eps=get.number("rms_norm_eps", 1e-6),
@@ -178,23 +181,27 @@ class _Values:
     def count(self, key: str, default: int | None = None) -> int:
         value = self.values.get(key) or default
         if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-            raise HipError(f"{self.name}: its config.json has no usable {key}", "download the model again")
+            raise self.unusable(key)
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self.values.get(key, default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-            raise HipError(f"{self.name}: its config.json has no usable {key}", "download the model again")
+            raise self.unusable(key)
         return float(value)
 
     def text(self, key: str, default: str) -> str:
         return str(self.values.get(key) or default)
 
+    def unusable(self, key: str) -> HipError:
+        return HipError(f"{self.name}: its config.json has no usable {key}", "download the model again")
+
 
 def _refuse_unknown(values: dict[str, Any], known: set[str], name: str) -> None:
     """Raise HipError naming a key that is not known and set to something."""
     for key, value in values.items():
-        if key not in known and value not in (None, False, "", [], {}):
+        # 0 is something: as a factor it would change everything.
+        if key not in known and value is not None and value is not False and value not in ("", [], {}):
             raise HipError(
                 f"{name}: its config.json has {key!r}, which hip does not know and which may change what the model "
                 "computes",
@@ -208,34 +215,63 @@ def _layer_types(family: str, get: _Values, layers: int) -> list[str]:
     if isinstance(kinds, list):
         if len(kinds) != layers or not {str(kind) for kind in kinds} <= {"full_attention", "sliding_attention"}:
             raise NotOurs("layers of other types than full and sliding attention")
+        if family == "llama" and "sliding_attention" in kinds:
+            raise get.unusable("layer_types: Llama models have no sliding attention")
         return [str(kind) for kind in kinds]
     if family == "gemma3_text":
-        pattern = get.count("_sliding_window_pattern", get.count("sliding_window_pattern"))
+        # transformers ignores the same with an underscore, which stands beside layer_types.
+        pattern = get.count("sliding_window_pattern")
         return ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(layers)]
-    if family == "mistral" and get.values.get("sliding_window"):
+    if family == "mistral" and get.values["sliding_window"] is not None:
         return ["sliding_attention"] * layers
-    if get.values.get("use_sliding_window"):
+    if get.values.get("use_sliding_window") and get.values.get("sliding_window") is not None:
         first = get.values.get("max_window_layers", 0)
+        if not isinstance(first, int) or first < 0:
+            raise get.unusable("max_window_layers")
         return ["sliding_attention" if i >= first else "full_attention" for i in range(layers)]
     return ["full_attention"] * layers
 
 
-def _rope(family: str, kind: str, get: _Values, name: str) -> RopeConfig:
-    """Rotary positions of layers of a type, from what config.json has: new keys, or those of transformers 4."""
-    given = get.values.get("rope_parameters")
-    if isinstance(given, dict):
+def rope_settings(text: dict[str, Any], name: str, kind: str = "full_attention") -> dict[str, Any]:
+    """Rotary positions of layers of a type, rope_type and rope_theta among them, as transformers reads a config.json.
+
+    rope_scaling, of transformers 4, goes before rope_parameters; with Gemma 3 it goes over what they say of full
+    attention. Raises HipError naming one that is no object.
+    """
+    for key in ("rope_scaling", "rope_parameters"):
+        if not isinstance(text.get(key) or {}, dict):
+            raise HipError(f"{name}: its config.json has no usable {key}", "download the model again")
+    scaling, parameters = text.get("rope_scaling") or {}, text.get("rope_parameters") or {}
+    theta = text.get("rope_theta", 10_000.0)
+    if text.get("model_type") == "gemma3_text":
+        nested = parameters.get(kind)
+        rope = dict(nested) if nested and isinstance(nested, dict) else {"rope_type": "default"}
+        if kind == "full_attention":
+            rope |= scaling
+            theta = text.get("rope_theta", 1_000_000.0)
+        else:
+            theta = text.get("rope_local_base_freq", 10_000.0)
+    else:
+        given = scaling or parameters
         nested = given.get(kind)
         rope = dict(nested if isinstance(nested, dict) else given)
-    elif family == "gemma3_text" and kind == "sliding_attention":
-        rope = {"rope_theta": get.values["rope_local_base_freq"]}
-    else:
-        rope = {"rope_theta": get.values.get("rope_theta", 10_000.0), **(get.values.get("rope_scaling") or {})}
     legacy = rope.pop("type", "default")
-    rope_type = str(rope.pop("rope_type", legacy))
-    values = _Values(rope | {"rope_theta": rope.get("rope_theta", get.values.get("rope_theta", 10_000.0))}, name)
+    rope["rope_type"] = str(rope.get("rope_type", legacy))
+    return {"rope_theta": theta, **rope}
+
+
+def _rope(kind: str, get: _Values) -> RopeConfig:
+    """Rotary positions of layers of a type."""
+    rope = rope_settings(get.values, get.name, kind)
+    if get.text("model_type", "") == "gemma3_text":
+        # transformers ignores what is not said by type of layer.
+        by_layer = get.values.get("rope_parameters") or {}
+        said = {layer for layer in ("full_attention", "sliding_attention") if isinstance(by_layer.get(layer), dict)}
+        _refuse_unknown(by_layer, said, f"{get.name}: rope_parameters")
+    rope_type, values = rope["rope_type"], _Values(rope, get.name)
     if rope_type not in _ROPE_KEYS:
         raise NotOurs(f"rotary positions of type {rope_type}")
-    _refuse_unknown(rope, _ROPE_KEYS[rope_type] | {"rope_theta"}, f"{name}: rope_parameters")
+    _refuse_unknown(rope, _ROPE_KEYS[rope_type] | {"rope_type", "rope_theta"}, f"{get.name}: rope_parameters")
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise NotOurs("rotary positions of a part of each head")
     theta = values.number("rope_theta")
@@ -255,16 +291,16 @@ def _rope(family: str, kind: str, get: _Values, name: str) -> RopeConfig:
         original,
         beta_fast=values.number("beta_fast", 32.0) if rope.get("beta_fast") else 32.0,
         beta_slow=values.number("beta_slow", 1.0) if rope.get("beta_slow") else 1.0,
-        attention_factor=_attention_factor(rope, factor),
+        attention_factor=_attention_factor(values, factor),
         truncate=bool(rope.get("truncate", True)),
     )
 
 
-def _attention_factor(rope: dict[str, Any], factor: float) -> float | None:
+def _attention_factor(rope: _Values, factor: float) -> float | None:
     """What YaRN multiplies cosine and sine by, where the configuration says it (DeepSeek's two coefficients)."""
-    if rope.get("attention_factor") is not None:
-        return float(rope["attention_factor"])
-    if rope.get("mscale") and rope.get("mscale_all_dim"):
-        one, all_dim = (0.1 * float(rope[key]) * math.log(factor) + 1.0 for key in ("mscale", "mscale_all_dim"))
+    if rope.values.get("attention_factor") is not None:
+        return rope.number("attention_factor")
+    if rope.values.get("mscale") and rope.values.get("mscale_all_dim"):
+        one, all_dim = (0.1 * rope.number(key) * math.log(factor) + 1.0 for key in ("mscale", "mscale_all_dim"))
         return one / all_dim if factor > 1 else 1.0
     return None

@@ -17,6 +17,7 @@ from hip_attention.rope_config import RopeConfig, Yarn
 from torch import Tensor
 
 from hipcli.models.architecture import Architecture
+from hipcli.models.linear import Linear
 from hipcli.models.weights import Weights
 
 FEW = 1 << 13  # numbers that are normalised in less time than operations take to start
@@ -115,17 +116,17 @@ class Decoder:
         self._embedding = weights.tensor("model.embed_tokens.weight", a.vocabulary, a.hidden)
         self._layers = [Layer(a, weights, layer) for layer in range(a.layers)]
         self._norm = Norm(weights.tensor("model.norm.weight", a.hidden), a.norm_eps, a.norm_offset)
-        head = "model.embed_tokens" if a.tied else "lm_head"
-        self._head = weights.linear([(head, a.vocabulary)], a.hidden, bias=False)
+        # Not packed, a tied head takes no memory of its own.
+        self._head = Linear(weights.head(self._embedding, tied=a.tied), packed=weights.unpacked_because is None)
         # transformers rounds the factor to the weights' type.
         self._scale = None
         if a.embedding_scale != 1:
             self._scale = torch.tensor(a.embedding_scale, dtype=self.dtype, device=self.device)
 
     @property
-    def layers(self) -> int:
-        """Number of layers."""
-        return self.architecture.layers
+    def windows(self) -> Sequence[int | None]:
+        """By layer, how many last tokens a row sees; None where it sees all."""
+        return self.architecture.windows
 
     def make_cache(
         self,
@@ -141,7 +142,7 @@ class Decoder:
         Raises ValueError for positions that cannot be stretched, and as `Cache` does.
         """
         ropes = _ropes(self.architecture.ropes, self.architecture.head_dim, capacity, yarn)
-        return Cache(self.layers, config, capacity, ropes, attention, int8)
+        return Cache(len(self.windows), config, capacity, ropes, attention, int8)
 
     def hidden(self, ids: Tensor, cache: Cache, step: Step) -> Tensor:
         """Last hidden states [T, C] of token ids int64 [T], which come behind those in `cache`."""

@@ -83,10 +83,13 @@ def _check(name: str, config: dict[str, Any], tensors: dict[str, "torch.Tensor"]
     from hipcli.models.decoder import Decoder
     from hipcli.models.weights import Weights
 
-    ours = architecture.read(config, name)
+    try:
+        ours = architecture.read(config, name)
+    except architecture.NotOurs as reason:
+        raise HipError(f"{name}: GGUF files with {reason} cannot be converted", SAFETENSORS_HINT) from reason
     weights = Weights(name, {key: partial(_itself, x) for key, x in tensors.items()}, torch.device("meta"))
     Decoder(ours, weights)
-    weights.require_all_used(tied=ours.tied)
+    weights.require_all_used()
 
 
 def _itself(tensor: "torch.Tensor") -> "torch.Tensor":

@@ -14,6 +14,24 @@ ROPE_FACTORS = "rope_freqs.weight"
 SAFETENSORS_HINT = "use the model's safetensors version: --model ORG/NAME or a folder"
 
 _FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3": "gemma3_text"}
+# Keys below the architecture that are read, or change nothing in these families. Any other may change what the model
+# computes: it is refused by name.
+_KEYS = {
+    "context_length", "embedding_length", "block_count", "feed_forward_length", "vocab_size", "tensor_data_layout",
+    "expert_count", "expert_used_count", "attention.head_count", "attention.head_count_kv", "attention.key_length",
+    "attention.value_length", "attention.layer_norm_rms_epsilon", "attention.sliding_window", "rope.dimension_count",
+    "rope.freq_base", "rope.scale_linear", "rope.scaling.type", "rope.scaling.factor", "rope.scaling.finetuned",
+    "rope.scaling.original_context_length", "rope.scaling.attn_factor", "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+}  # fmt: skip
+_GEMMA_KEYS = _KEYS | {
+    "attention.sliding_window_pattern", "attention.key_length_swa", "attention.value_length_swa",
+    "rope.dimension_count_swa", "rope.freq_base_swa", "final_logit_softcapping",
+}  # fmt: skip
+_WIDTHS = (
+    "attention.value_length", "attention.key_length_swa", "attention.value_length_swa", "rope.dimension_count",
+    "rope.dimension_count_swa",
+)  # fmt: skip
 _CLASSES = {
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
@@ -43,6 +61,10 @@ def read_config(name: str, reader: "GGUFReader", metadata: Metadata) -> dict[str
             raise HipError(f"{name}: GGUF key {architecture}.{suffix} is {value!r}", SAFETENSORS_HINT)
         return value
 
+    known = _GEMMA_KEYS if architecture == "gemma3" else _KEYS
+    for key in metadata:
+        if key.startswith(f"{architecture}.") and key.removeprefix(f"{architecture}.") not in known:
+            raise HipError(f"{name}: GGUF key {key}, which may change what the model computes", SAFETENSORS_HINT)
     if get("expert_count", 0):
         raise HipError(f"{name}: mixture-of-experts GGUF files cannot be converted", SAFETENSORS_HINT)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
@@ -50,7 +72,7 @@ def read_config(name: str, reader: "GGUFReader", metadata: Metadata) -> dict[str
         raise HipError(f"{name}: no token_embd.weight in it", "give the GGUF of a whole language model")
     heads = need("attention.head_count")
     head_dim = get("attention.key_length") or need("embedding_length") // heads
-    if get("attention.value_length", head_dim) != head_dim or get("rope.dimension_count", head_dim) != head_dim:
+    if any(get(width, head_dim) != head_dim for width in _WIDTHS):
         raise HipError(f"{name}: values or rotary part of another width than the keys", SAFETENSORS_HINT)
     rope = _rope(name, metadata, architecture, head_dim, tensors)
     window = need("context_length")

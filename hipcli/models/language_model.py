@@ -1,6 +1,6 @@
 """What the engine needs of a model, whoever runs it, and a model that is ready to be used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -22,8 +22,8 @@ class LanguageModel(Protocol):
     dtype: torch.dtype
 
     @property
-    def layers(self) -> int:
-        """Number of layers."""
+    def windows(self) -> Sequence[int | None]:
+        """By layer, how many last tokens a row sees; None where it sees all."""
 
     def make_cache(
         self,

@@ -52,14 +52,15 @@ def _load_decoder(
 ) -> LoadedModel:
     with open_weights(source, device, dtype) as weights:
         decoder = Decoder(ours, weights)
-        weights.require_all_used(tied=ours.tied)
+        weights.require_all_used()
 
     @torch.inference_mode()
     def reference(ids: Tensor, yarn: Yarn | None) -> Reference:
         with open_weights(source, device, dtype) as again:
             return plain_forward(ours, again, ids, yarn)
 
-    stops = _ids(text_config(config).get("eos_token_id")) | _generation_stops(source.path)
+    # A multimodal model may name them beside its text part or in it.
+    stops = _generation_stops(source.path).union(*(_ids(x.get("eos_token_id")) for x in (config, text_config(config))))
     because = f"{ours.family} models are run by hip's own decoder"
     return LoadedModel(source.name, decoder, stops, reference, "decoder", because, weights.unpacked_because)
 

@@ -50,7 +50,7 @@ def plain_forward(architecture: Architecture, weights: Weights, ids: Tensor, yar
             fed = _norm(a, weights, f"{name}.post_feedforward_layernorm", fed)
         x = x + fed
     x = _norm(a, weights, "model.norm", x)
-    head = table if a.tied else weights.tensor("lm_head.weight", a.vocabulary, a.hidden)
+    head = weights.head(table, tied=a.tied)
     return Reference(F.linear(x.to(head.dtype), head).float(), keys, values)
 
 

@@ -33,8 +33,8 @@ class PluginModel:
         self.dtype: torch.dtype = model.dtype
 
     @property
-    def layers(self) -> int:
-        return int(self._model.config.num_hidden_layers)
+    def windows(self) -> list[int | None]:
+        return _windows(self._model.config)
 
     def make_cache(
         self,
@@ -51,7 +51,7 @@ class PluginModel:
                 f"{self._model.config.model_type} models, which transformers runs, have neither packed nor stretched "
                 "positions, nor int8 keys and values"
             )
-        return Cache(self.layers, config, capacity, None, attention)
+        return Cache(len(self.windows), config, capacity, None, attention)
 
     def hidden(self, ids: Tensor, cache: Cache, step: Step) -> Tensor:
         output = self._model.get_decoder()(**self._inputs(ids, cache, step))
@@ -125,16 +125,47 @@ def _refusal(source: ModelSource, config: "PretrainedConfig") -> str:
     return f"{source.name}: {config.model_type} models do not let their attention be replaced"
 
 
+class _Recorder(Cache):
+    """A cache that notes the sliding window of each layer."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__(layers, HipConfig(backend="dense"))
+        self.windows: list[int | None] = [None] * layers
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, step: Step, *, scale: float,
+        sliding_window: int | None = None,
+    ) -> Tensor:  # fmt: skip
+        self.windows[layer] = sliding_window
+        return super().attend(layer, query, key, value, step, scale=scale, sliding_window=sliding_window)
+
+
 def _require_attention(model: PluginModel, refusal: str) -> None:
-    """Raise HipError unless every layer hands its keys to the plug-in: some families accept its name and ignore it."""
-    cache = model.make_cache(HipConfig(backend="dense"))
+    """Raise HipError unless every layer hands keys and window to the plug-in.
+
+    Some families accept its name and ignore it, others slide by a mask alone, which the plug-in does not get.
+    """
+    cache = _Recorder(len(model.windows))
     try:
         model.hidden(torch.zeros(2, dtype=torch.int64, device=model.device), cache, Step(0, 2))
         cache.check(2)
+        if cache.windows != model.windows:
+            raise ValueError(f"sliding windows are {model.windows}, and attention is told {cache.windows}")
     except CacheError as error:
         raise HipError(refusal, _HINT) from error
     except (KeyError, ValueError, TypeError) as error:  # a table without the name, or arguments that are not taken
         raise HipError(f"{refusal} ({first_line(error)})", _HINT) from error
+
+
+def _windows(config: "PretrainedConfig") -> list[int | None]:
+    """The sliding window of each layer, as the configuration has it."""
+    text = config.get_text_config(decoder=True)
+    layers = int(text.num_hidden_layers)
+    window = getattr(text, "sliding_window", None)
+    if window is None or getattr(text, "use_sliding_window", True) is False:
+        return [None] * layers
+    kinds = getattr(text, "layer_types", None) or ["sliding_attention"] * layers
+    return [int(window) if kind == "sliding_attention" else None for kind in kinds]
 
 
 def _load_config(source: ModelSource) -> "PretrainedConfig":

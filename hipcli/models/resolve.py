@@ -4,6 +4,7 @@ Never imports torch or transformers, so that a dry run stays quick.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from hipcli.disk import converted
 from hipcli.errors import HipError
 from hipcli.models import embedded, hub
+from hipcli.models.architecture import MAX_LAYERS, rope_settings
 from hipcli.models.families import check_family, text_config
 
 DEFAULT_MODEL = embedded.NAME
@@ -39,7 +41,8 @@ class ModelShape:
     """The sizes that decide memory, and how far positions go.
 
     `window` is the number of trained positions, None where config.json is silent; `rope` how rotary positions are
-    scaled, "default" where they are not.
+    scaled, "default" where they are not. `numbers` is how many numbers the weights are, None where their files do not
+    say; `tied_numbers` how many of those are the embedding and the head, too.
     """
 
     family: str
@@ -51,6 +54,8 @@ class ModelShape:
     window: int | None
     weight_bytes: int
     rope: str = "default"
+    numbers: int | None = None
+    tied_numbers: int = 0
 
     def kv_bytes_per_token(self, bytes_per_value: int = 2) -> int:
         """Keys and values of one token in all layers (an upper bound where some layers slide)."""
@@ -70,7 +75,7 @@ def resolve(name: str | None, say: Callable[[str], None] = _say_nothing, *, refr
     """
     if name is None or name == DEFAULT_MODEL:
         return ModelSource(DEFAULT_MODEL, embedded.fetch(say), embedded.SHA256)
-    path = Path(name).expanduser()
+    path = _path(name)
     try:
         if name and path.is_dir():
             _check_folder(path, name)
@@ -95,7 +100,7 @@ def local_folder(name: str) -> Path | None:
     """
     if name == DEFAULT_MODEL:
         return embedded.cached()
-    path = Path(name).expanduser()
+    path = _path(name)
     if name and path.is_dir():
         folder: Path | None = path
     elif path.is_file():
@@ -107,6 +112,14 @@ def local_folder(name: str) -> Path | None:
     if folder:
         _check_folder(folder, name)
     return folder
+
+
+def _path(name: str) -> Path:
+    """The path that `name` may be; a ~ of nobody's is an ordinary character."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def shape(source: ModelSource) -> ModelShape:
@@ -124,16 +137,26 @@ def shape(source: ModelSource) -> ModelShape:
 
     heads = number("num_attention_heads", "n_head")
     hidden = number("hidden_size", "n_embd")
+    layers = number("num_hidden_layers", "n_layer")
+    if layers > MAX_LAYERS:
+        raise HipError(f"{source.name}: its config.json has no usable num_hidden_layers: {layers}")
+    rope = rope_settings(config, source.name)
+    files = weight_files(source.path)
+    numbers, tied_numbers = _count_numbers(files)
+    # Whether positions that are said by layer can be stretched, the decoder knows.
+    by_layer = any(isinstance(value, dict) for value in (config.get("rope_parameters") or {}).values())
     return ModelShape(
         family=str(config.get("model_type", "unknown")),
-        layers=number("num_hidden_layers", "n_layer"),
+        layers=layers,
         hidden=hidden,
         heads=heads,
         kv_heads=number("num_key_value_heads", default=heads),
         head_dim=number("head_dim", default=hidden // heads),
-        window=_window(config),
-        weight_bytes=sum(file.stat().st_size for file in weight_files(source.path)),
-        rope=_rope_type(config),
+        window=_window(config, rope, source.name),
+        weight_bytes=sum(file.stat().st_size for file in files),
+        rope="default" if by_layer else rope["rope_type"],
+        numbers=numbers,
+        tied_numbers=tied_numbers,
     )
 
 
@@ -149,6 +172,8 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
         raise HipError(f"{name}: config.json is not valid JSON", "download the model again") from error
     if not isinstance(config, dict):
         raise HipError(f"{name}: config.json is not an object", "download the model again")
+    if not isinstance(config.get("architectures") or [], list):
+        raise HipError(f"{name}: its config.json has no usable architectures", "download the model again")
     return config
 
 
@@ -157,6 +182,9 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises ValueError when the index of a model in several files is damaged.
     """
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
     if (folder / _INDEX).is_file():
         try:
             names = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()
@@ -164,39 +192,50 @@ def weight_files(folder: Path) -> list[Path]:
             return sorted({folder / Path(name).name for name in names})
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{_INDEX}: no weight_map") from error
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else []
+    return []
 
 
-def _window(config: dict[str, Any]) -> int | None:
-    window = next(
-        (
-            config[key]
-            for key in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
-            if isinstance(config.get(key), int)
-        ),
-        None,
-    )
-    if window and _rope_type(config) in ("dynamic", "longrope"):
+def _count_numbers(files: list[Path]) -> tuple[int | None, int]:
+    """How many numbers safetensors files hold, None where they do not say; and those of an embedding that is the head.
+
+    Of numbers that are not floating-point, which is how quantised weights are stored, two bytes count as one.
+    """
+    numbers, embedding, head = 0, 0, False
+    try:
+        for path in files:
+            with path.open("rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(size) if size < path.stat().st_size else b"")
+            for name, tensor in header.items():
+                if name == "__metadata__":
+                    continue
+                start, end = tensor["data_offsets"]
+                count = math.prod(tensor["shape"]) if "F" in tensor["dtype"] else (end - start) // 2
+                numbers += count
+                head = head or name.endswith("lm_head.weight")
+                embedding = count if name.endswith("embed_tokens.weight") else embedding
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None, 0  # loading says what is wrong
+    return numbers, 0 if head else embedding
+
+
+def _window(config: dict[str, Any], rope: dict[str, Any], name: str) -> int | None:
+    keys = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
+    window: int | None = next((config[key] for key in keys if isinstance(config.get(key), int)), None)
+    if not window or rope["rope_type"] not in ("dynamic", "longrope", "yarn"):
+        return window
+    key = "original_max_position_embeddings"
+    original = rope.get(key) or config.get(key) or window
+    if not isinstance(original, int):
+        raise HipError(f"{name}: its config.json has no usable {key}", "download the model again")
+    if rope["rope_type"] != "yarn":
         # Beyond it frequencies depend on the length of each forward pass, and chunks would disagree.
-        key = "original_max_position_embeddings"
-        return int(_rope(config).get(key) or config.get(key) or window)
-    if window and _rope_type(config) == "yarn":
-        rope = _rope(config)
-        # Some configs state the window before scaling, some after it.
-        original = rope.get("original_max_position_embeddings") or window
-        window = max(window, round(original * rope.get("factor", 1.0)))
-    return window
-
-
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    rope = config.get("rope_parameters") or config.get("rope_scaling")
-    return rope if isinstance(rope, dict) else {}
-
-
-def _rope_type(config: dict[str, Any]) -> str:
-    rope = _rope(config)
-    return str(rope.get("rope_type", rope.get("type", "default")))
+        return original
+    factor = rope.get("factor", 1.0)
+    if not isinstance(factor, int | float) or not 0 < factor < math.inf:
+        raise HipError(f"{name}: its config.json has no usable factor of YaRN", "download the model again")
+    # Some configs state the window before scaling, some after it.
+    return max(window, round(original * factor))
 
 
 def _from_file(path: Path, name: str, say: Callable[[str], None]) -> ModelSource:

@@ -64,10 +64,19 @@ class Weights:
         offset = _joined([self.tensor(f"{name}.bias", outputs) for name, outputs in parts]) if bias else None
         return Linear(weight, offset, packed=self.unpacked_because is None)
 
-    def require_all_used(self, *, tied: bool) -> None:
+    def head(self, embedding: Tensor, *, tied: bool) -> Tensor:
+        """The weight that makes logits: `embedding` itself where the two are tied.
+
+        A head of its own that the file holds wins over a config.json that says tied, as in transformers.
+        """
+        if tied and "lm_head.weight" not in self._tensors:
+            return embedding
+        own = self.tensor("lm_head.weight", *embedding.shape)
+        return embedding if tied and torch.equal(own, embedding) else own
+
+    def require_all_used(self) -> None:
         """Raise HipError naming a tensor that nobody asked for: the model is another one than its config.json says."""
-        spare = {"lm_head.weight"} if tied else set()
-        if unused := sorted(self._tensors.keys() - self._used - spare):
+        if unused := sorted(self._tensors.keys() - self._used):
             what = f"{len(unused)} weights that its config.json does not explain, such as {unused[0]}"
             raise HipError(f"{self._model}: {what}", "hip cannot tell what they do; use another model")
 

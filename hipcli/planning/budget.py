@@ -195,9 +195,11 @@ def memory(
     cache = cache_bytes(sizes, tokens, config, value_bytes, int8=kv_cache == "int8", on_gpu=on_gpu)
     chunk = min(tokens, _CHUNK_TOKENS)
     workspace = _RUNTIME_BYTES + chunk * shape.hidden * value_bytes * _TENSORS_PER_CHUNK + cache.workspace
-    # Files hold two bytes a number, whatever is made of them in memory.
-    weights = shape.weight_bytes * value_bytes // 2
-    return Memory(weights, cache.keys_and_values, cache.summaries, workspace, available)
+    # Files that do not say how many numbers they hold are taken to hold two bytes of each.
+    numbers = shape.weight_bytes // 2 if shape.numbers is None else shape.numbers
+    if value_bytes == 2 and not on_gpu:
+        numbers += shape.tied_numbers  # the head is packed for the CPU's matrix unit, beside the embedding
+    return Memory(numbers * value_bytes, cache.keys_and_values, cache.summaries, workspace, available)
 
 
 def available_memory(device: str) -> int | None:

@@ -65,7 +65,8 @@ class Execution:
     """What a plan came to on this machine, as far as it is not the plan's to say.
 
     implementation: who ran the model, `implementation_because` why. Each `because` is None where nothing was given up.
-    rows: whether the documents' rows were sparse, past the first ones, which have few keys.
+    rows: whether the documents' rows were sparse, past the first ones, which have few keys. Of the model's `layers`,
+    `dense_layers` read all keys and `sliding_layers` the latest ones, by the model's own design.
     """
 
     implementation: Literal["decoder", "transformers"]
@@ -77,6 +78,13 @@ class Execution:
     dense_because: str | None
     eager_because: str | None
     self_check_s: float
+    layers: int
+    dense_layers: int
+    sliding_layers: int
+
+    @property
+    def sparse_layers(self) -> int:
+        return self.layers - self.dense_layers - self.sliding_layers
 
     def lines(self, plan: Plan) -> list[str]:
         """What was chosen, and why it was nothing else, for a reader."""
@@ -90,14 +98,16 @@ class Execution:
         if self.rows == "dense":
             lines.append(f"documents: all keys ({self.dense_because})")
         else:
-            dense = f", {hip.full_layers} layers with all keys" if hip.full_layers else ""
-            seen = f"top_k={hip.top_k} sink={hip.sink} window={hip.window}{dense}"
-            lines.append(f"documents: {hip.selector} by {self.backend}, {seen}")
-        if plan.answers_sparsely:
-            lines.append(
-                f"answer: {decode.selector}, top_k={decode.top_k} window={decode.window}, "
-                f"selected again every {decode.refresh_interval} tokens"
-            )
+            seen = f"top_k={hip.top_k} sink={hip.sink} window={hip.window}"
+            selector = hip.selector if hip.top_k else "nothing but sink and window"
+            lines.append(f"documents: {selector} by {self.backend}, {seen}")
+        if self.sparse_layers < self.layers and (self.rows == "sparse" or plan.answers_sparsely):
+            which = f"{self.dense_layers} of them read all keys, {self.sliding_layers} the latest ones"
+            lines.append(f"layers: {self.layers}; {which}")
+        if plan.answers_sparsely and self.sparse_layers:
+            again = f", selected again every {decode.refresh_interval} tokens" if decode.top_k else ""
+            selector = decode.selector if decode.top_k else "nothing but sink and window"
+            lines.append(f"answer: {selector}, top_k={decode.top_k} window={decode.window}{again}")
         if plan.yarn is not None:
             lines.append(f"positions: stretched {plan.yarn_factor:g} times")
         elif hip.packed_from is not None:
@@ -107,16 +117,17 @@ class Execution:
 
     def as_json(self, plan: Plan) -> dict[str, Any]:
         """The object `attention` of JSON output: with the values that ran."""
-        hip = plan.prefill
+        hip, dense = plan.prefill, {"dense_layers": self.dense_layers}
+        answers_sparsely = plan.answers_sparsely and self.sparse_layers > 0
         return {
             "kind": plan.kind,
             "positions": plan.positions,
             "yarn_factor": plan.yarn_factor,
             "packed_from": hip.packed_from,
             "kv_cache": plan.kv_cache,
-            "prefill": _chosen(hip, *_PREFILL) if self.rows == "sparse" else None,
-            "decode": _chosen(plan.decode, *_DECODE) if plan.answers_sparsely else None,
-            **asdict(self),
+            "prefill": _chosen(hip, *_PREFILL) | dense if self.rows == "sparse" else None,
+            "decode": _chosen(plan.decode, *_DECODE) | dense if answers_sparsely else None,
+            **{name: value for name, value in asdict(self).items() if name != "dense_layers"},
         }
 
 

@@ -37,7 +37,7 @@ def render(template: str, messages: Sequence[Mapping[str, str]], special: Mappin
         return environment.from_string(template).render(
             messages=messages, tools=None, documents=None, add_generation_prompt=True, enable_thinking=False, **special
         )
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError):
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError):
         return ""
 
 

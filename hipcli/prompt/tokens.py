@@ -1,8 +1,9 @@
 """Text to token ids, such that nothing a document says can become a control token.
 
-The model's chat template is rendered with placeholders and cut at them. Its own text is tokenised with control
-tokens recognised, everything put in their place without, and the ids are joined. The documents end up in a prefix
-that does not depend on the question, so that one reading serves many questions.
+The model's chat template is rendered with placeholders and cut at them. Its control tokens are tokenised as such; all
+else, its own words and what was put in the place of the placeholders, is plain text. Text is tokenised in one piece
+from one control token to the next, as whole prompts are. Only before the question is it cut: the documents end up in a
+prefix that does not depend on the question, so that one reading serves many questions.
 """
 
 import re
@@ -14,6 +15,8 @@ from hipcli.prompt.tokenizer import Tokenizer
 # Letters and digits only: templates trim white space, and some take angle brackets apart.
 _SYSTEM, _DOCUMENTS, _QUESTION = "Zsystem0slotZ", "Zdocuments1slotZ", "Zquestion2slotZ"
 _SEPARATOR = "\n\n"
+# DeepSeek's have full-width bars. They need not be special: Qwen's <|fim_prefix|> is not.
+_LIKE_CONTROL = re.compile("<[|\uff5c].*[|\uff5c]>", re.DOTALL)
 
 
 class PromptEncoder:
@@ -25,34 +28,99 @@ class PromptEncoder:
     def __init__(self, tokenizer: Tokenizer, system: str) -> None:
         self._tokenizer = tokenizer
         self._control = _control_tokens(tokenizer)
+        # Special tokens that neither the template writes nor begin or end a text do not steer: unknown characters are
+        # often one of these, and no other can come out of plain text.
+        self._steering = {
+            number
+            for name, number in self._control.items()
+            if number in (tokenizer.bos_id, tokenizer.eos_id)
+            or name in (tokenizer.chat_template or "")
+            or not tokenizer.added_tokens[name][1]
+        }
+        self._anchors = _anchors(tokenizer)
+        self._mark = [token for token in self._encode("?", begins=False) if token not in self._steering]
+        self._before, self._after = self._separator()
         frame = _frame(tokenizer, bool(system))
-        self._opening = [*self._own(frame[0]), *(self.text(system) if system else []), *self._own(frame[1])]
-        self._closing = self._own(frame[2])
+        # The ids before the documents, up to a control token; then text; and whether that is one's beginning.
+        self._opening: list[int] = []
+        self._lead, self._begins = "", True
+        for own, content in ((frame[0], system), (frame[1], "")):
+            before, control, after = self._divide(own)
+            if control:
+                self._opening += [*self._plain(self._lead + before, begins=self._begins), *self._own(control)]
+                self._lead, self._begins = after, self._begins_behind(control)
+            else:
+                self._lead += before
+            self._lead += content
+        self._end, control, after = self._divide(frame[2])
+        self._closing = [*self._own(control), *self._plain(after, begins=self._begins_behind(control))]
         if tokenizer.chat_template is None and tokenizer.bos_id is not None and tokenizer.wants_bos():
             self._opening.insert(0, tokenizer.bos_id)
 
     def prefix(self, documents: str) -> list[int]:
         """Ids of everything before the question: system message and documents."""
-        return [*self._opening, *self.text(documents + _SEPARATOR)]
+        return [*self._opening, *self._plain(self._lead + documents + self._before, begins=self._begins)]
 
     def suffix(self, question: str) -> list[int]:
         """Ids of the question, up to where the model's answer begins."""
-        return [*self.text(question), *self._closing]
+        return [*self._plain(self._after + question + self._end, begins=False), *self._closing]
 
     def text(self, text: str) -> list[int]:
         """Ids of `text` taken literally: never a control token, whatever it says."""
+        return self._plain(text, begins=True)
+
+    def _plain(self, text: str, *, begins: bool) -> list[int]:
+        """Ids of `text` taken literally, where it `begins` a text or goes on with one."""
         # Tokenizers take Unicode scalar values only; file names can hold lone surrogates.
         text = text.encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = []
-        for piece in _cut(text, self._control):
-            ids += self._tokenizer.encode(piece, control=False)
-        control = set(self._control.values())
-        # What is left can only be the token for unknown characters, where that doubles as a control token.
-        return [token for token in ids if token not in control]
+        for number, piece in enumerate(_cut(text, self._control)):
+            for token in self._encode(piece, begins=begins and number == 0):
+                # A model may have the end of a text stand for unknown characters too.
+                ids += self._mark if token in self._steering else (token,)
+        return ids
+
+    def _encode(self, text: str, *, begins: bool) -> list[int]:
+        """What the tokenizer makes of `text`; some put a space before every text that is not to go on with another."""
+        for anchor, ids in () if begins else self._anchors:
+            both = self._tokenizer.encode(anchor + text, control=False)
+            # Else the text and the anchor have become one token.
+            if both[: len(ids)] == ids:
+                return both[len(ids) :]
+        return self._tokenizer.encode(text, control=False)
 
     def _own(self, text: str) -> list[int]:
         """Ids of the chat template's own text, control tokens included."""
         return self._tokenizer.encode(text, control=True) if text else []
+
+    def _separator(self) -> tuple[str, str]:
+        """What separates documents and question, cut where the tokenizer itself cuts it between two words."""
+        whole = self._encode(f"a{_SEPARATOR}a", begins=True)
+        for cut in range(len(_SEPARATOR), -1, -1):
+            before, after = _SEPARATOR[:cut], _SEPARATOR[cut:]
+            if [*self._encode(f"a{before}", begins=True), *self._encode(f"{after}a", begins=False)] == whole:
+                return before, after
+        return _SEPARATOR, ""
+
+    def _begins_behind(self, control: str) -> bool:
+        """Whether the tokenizer has a text begin anew behind control tokens."""
+        return self._own(f"{control}a") == [*self._own(control), *self._encode("a", begins=True)]
+
+    def _divide(self, own: str) -> tuple[str, str, str]:
+        """The template's own text before its control tokens, from the first to the last of them, and behind them."""
+        # Where one name begins another, tokenizers take the longer one.
+        names = "|".join(re.escape(name) for name in sorted(self._control, key=len, reverse=True))
+        found = list(re.finditer(names, own)) if names else []
+        if not found:
+            return own, "", ""
+        start, stop = found[0].start(), found[-1].end()
+        before, control, after = own[:start], own[start:stop], own[stop:]
+        # Some control tokens swallow the white space beside them.
+        if self._own(before + control) == self._own(before.rstrip() + control):
+            before = before.rstrip()
+        if self._own(control + after) == self._own(control + after.lstrip()):
+            after = after.lstrip()
+        return before, control, after
 
 
 def _frame(tokenizer: Tokenizer, system: bool) -> tuple[str, str, str]:
@@ -83,7 +151,7 @@ def _frame(tokenizer: Tokenizer, system: bool) -> tuple[str, str, str]:
 
 
 def _control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
-    """Tokens that steer the model: all special ones, and added ones that the chat template itself writes.
+    """Tokens that steer the model: special ones, added ones that look so, and added ones that its template writes.
 
     White space is ordinary text, though some models have added tokens for it.
     """
@@ -91,8 +159,23 @@ def _control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
     return {
         token: number
         for token, (number, special) in tokenizer.added_tokens.items()
-        if special or (token in template and not token.isspace())
+        if special or _LIKE_CONTROL.fullmatch(token) or (token in template and not token.isspace())
     }
+
+
+def _anchors(tokenizer: Tokenizer) -> list[tuple[str, list[int]]]:
+    """Texts, with their ids, to put before one that goes on with another; none where the tokenizer does not care."""
+    added = {number for number, _ in tokenizer.added_tokens.values()}
+    anchors = []
+    for anchor in "\n.0":
+        ids = tokenizer.encode(anchor, control=False)
+        both = tokenizer.encode(f"{anchor}a", control=False)
+        # Unknown characters can become one token with unknown ones that follow.
+        if ids and both[: len(ids)] == ids and not added.intersection(ids):
+            if both[len(ids) :] == tokenizer.encode("a", control=False):
+                return []
+            anchors.append((anchor, ids))
+    return anchors
 
 
 def _cut(text: str, control: dict[str, int]) -> list[str]:

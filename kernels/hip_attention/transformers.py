@@ -14,15 +14,14 @@ read in chunks, hand a cache of this package to every forward pass, as the keywo
 Here models apply RoPE themselves. What needs keys before RoPE is therefore missing: packed and stretched positions, and
 keys and values as int8. Prompts end at the trained window.
 
-No mask function is registered, so transformers builds no mask at all: causality and sliding windows are done here.
-A prompt is one sequence without padding.
+Causality and sliding windows are done here, so no mask is built. A prompt is one sequence without padding.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedConfig
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
 
 from hip_attention.attention import attention, sliding_attention
 from hip_attention.cache.cache import Cache
@@ -151,4 +150,11 @@ def _without_cache(
     return attention(query, key, value, config, scale=scale)
 
 
+def no_mask(*_: Any, attention_mask: Tensor | None = None, **__: Any) -> None:
+    """Build no mask, whatever transformers knows of it. Raises ValueError for a mask that hides tokens."""
+    if attention_mask is not None and not bool(attention_mask.all()):
+        raise ValueError("hip attention does not support padding: give one sequence without it")
+
+
 AttentionInterface.register(NAME, hip_attention_forward)
+AttentionMaskInterface.register(NAME, no_mask)

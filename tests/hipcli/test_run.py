@@ -199,8 +199,9 @@ def test_verbose_prints_the_plan_and_statistics(hip: Run, fake: FakeRuntime, not
     ]
     assert "decode 12.0 tok/s" in statistics and " · dense · " in statistics
     *lines, statistics = hip("summarize", "-v", story).err.splitlines()
-    assert lines[3:5] == [
-        "documents: summary-exact by torch, top_k=1024 sink=64 window=512, 7 layers with all keys",
+    assert lines[3:6] == [
+        "documents: summary-exact by torch, top_k=1024 sink=64 window=512",
+        "layers: 30; 7 of them read all keys, 0 the latest ones",
         "answer: summary, top_k=2048 window=512, selected again every 8 tokens",
     ]
     assert " · hip top_k=1024 refresh_interval=8 · " in statistics

@@ -169,7 +169,8 @@ class LayerCache:
         """Attention at true positions of query [B, Hq, T, D] of the last T of the first `length` cached tokens."""
         length_q, stored = query.shape[2], self.stored
         first = length - length_q
-        config = self.decode.config if length_q == 1 else self.config
+        decodes = _decodes(length_q, step)
+        config = self.decode.config if decodes else self.config
         if self._dense or sparse_start(length_q, length, config) == length_q:
             keys = stored.kept_keys(length)
             return dense_attention(stored.apply_rope(query, first), keys, stored.all_values(length), scale)
@@ -181,7 +182,7 @@ class LayerCache:
             query, keys = stored.apply_rope(query, first), stored.kept_keys(length)
             return self._attention(query, keys, stored.all_values(length), self.config, scale)
         stored.let_go()
-        if length_q == 1:
+        if decodes:
             return self.decode.sparse(query, scale, packed=False)
         self._begin_prefill(self.config)
         return prefill(
@@ -194,7 +195,7 @@ class LayerCache:
         """Attention at packed positions of query [B, Hq, T, D] of the last T cached tokens."""
         self.stored.let_go()
         length_q = query.shape[2]
-        if length_q == 1:
+        if _decodes(length_q, step):
             return self.decode.sparse(query, scale, packed=True)
         searches_all = self._is_question(length_q, step) and self.length - length_q >= self.config.visible_keys
         config = self.config.of_question if searches_all else self.config
@@ -214,7 +215,7 @@ class LayerCache:
         return output
 
     def _is_question(self, length_q: int, step: Step) -> bool:
-        return step.question and self.config.question == "dense" and 1 < length_q <= QUESTION_ROWS
+        return step.question and self.config.question == "dense" and length_q <= QUESTION_ROWS
 
     def _sliding(self, query: Tensor, scale: float, window: int) -> Tensor:
         first = self.length - query.shape[2]
@@ -238,3 +239,8 @@ class LayerCache:
             return None
         assert self._reading is not None
         return Unrotated(self.index.query(query), self.stored.whole_keys(), self._reading, packed, recent)
+
+
+def _decodes(length_q: int, step: Step) -> bool:
+    """Whether a row is a decoded token; a question may end in a chunk of one token, too."""
+    return length_q == 1 and not step.question

@@ -174,6 +174,19 @@ def test_a_question_attends_to_everything_and_leaves_no_trace(packed_from: int |
     torch.testing.assert_close(after[0], after[1])
 
 
+@pytest.mark.parametrize("packed_from", [None, 300])
+def test_the_last_chunk_of_a_question_may_be_one_token(packed_from: int | None) -> None:
+    query, key, value = tensors(170)
+    config = replace(SMALL, packed_from=packed_from)
+    whole, parts = (LayerCache(config, rope=small_rope()) for _ in range(2))
+    for cache in (whole, parts):
+        feed(cache, query, key, value, 0, 144)
+    expected = feed(whole, query, key, value, 144, 170, question=True)[:, :, -1:]
+    feed(parts, query, key, value, 144, 169, question=True)
+    found = feed(parts, query, key, value, 169, 170, question=True)
+    torch.testing.assert_close(found, expected, atol=3e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("step", [Step(10, 5), Step(12, 5), Step(11, 4), Step(11, 5, device=None)])
 def test_tokens_that_do_not_follow_those_cached_are_refused(step: Step) -> None:
     query, key, value = (x[:, :, :5] for x in tensors(20))

@@ -71,9 +71,9 @@ def test_names_and_numbers_keep_their_logits() -> None:
 @pytest.mark.parametrize(
     ("kind", "texts"),
     [
-        ("number", ["2", " 42", "M2", " 12 Uhr", " ²"]),
-        ("name", ["B", " Ltd", "keting", "McE", ".", " |", "\n", "-", "ß", " №"]),
-        ("word", [" the", " woman", ", and", "\nand", "の", "条", " été"]),
+        ("number", ["2", " 42", "M2", " 12 Uhr", " ²", "十"]),
+        ("name", ["B", " Ltd", "keting", "McE", ".", " |", "\n", "-", "ß", " №", "の", "条", " Été"]),
+        ("word", [" the", " woman", ", and", "\nand", " été"]),
     ],
 )
 def test_kinds(kind: Kind, texts: list[str]) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import hip_attention.attention
 import hip_attention.cache.decode
+import hip_attention.cache.layer
 import hip_attention.transformers
 import pytest
 import torch
 from hip_attention.cache.cache import Cache
 from hip_attention.cache.int8 import Codes
+from hip_attention.cache.key_values import KeyValues
 from hip_attention.rope import Rope
 from hip_attention.torch_backend import select as torch_select
 from transformers import AttentionInterface
@@ -103,9 +105,30 @@ def wrong_scale_of_integers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Codes, "decode", lambda self, out: decode(self, out).mul_(1.25))
 
 
+def dense_rows_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dense layers and questions that get half of what attention gives."""
+    dense = hip_attention.cache.layer.dense_attention
+    monkeypatch.setattr(hip_attention.cache.layer, "dense_attention", lambda *given: dense(*given) / 2)
+
+
+def restored_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and values that come back from a session half as large."""
+    restore = KeyValues.restore
+
+    def half(self: KeyValues, tokens: dict[str, torch.Tensor]) -> None:
+        restore(self, {name: tensor / 2 for name, tensor in tokens.items()})
+
+    monkeypatch.setattr(KeyValues, "restore", half)
+
+
+def nothing_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that stays as long as it is when it is cut back."""
+    monkeypatch.setattr(Cache, "truncate", lambda self, length: None)
+
+
 SABOTAGE = [
     cache_ignored, rope_off_by_one, layers_swapped, block_short_in_prefill, block_short_in_decode,
-    wrong_scale_of_weights,
+    wrong_scale_of_weights, dense_rows_halved, restored_halved, nothing_forgotten,
 ]  # fmt: skip
 
 

@@ -40,6 +40,26 @@ def test_gemma_in_old_words_and_in_new_ones() -> None:
     assert read({"model_type": "gemma3", "text_config": GEMMA}, "tiny").sandwich
 
 
+def test_gemma_as_transformers_fills_in_what_is_not_said() -> None:
+    scaled = {"rope_type": "linear", "factor": 8.0}
+    full, local = RopeConfig(1e6, "linear", 8.0), RopeConfig(1e4)
+    for sliding in ({"sliding_attention": {"rope_type": "default"}}, {}):
+        found = read({**GEMMA, "rope_theta": 1e6, "rope_parameters": {"full_attention": scaled, **sliding}}, "tiny")
+        assert found.ropes == (local,) * 5 + (full,)
+    own = read({**GEMMA, "rope_local_base_freq": 5e3, "rope_parameters": {"full_attention": scaled}}, "tiny")
+    assert own.ropes == (RopeConfig(5e3),) * 5 + (full,)
+    assert read({**GEMMA, "sliding_window_pattern": 2}, "tiny").windows == (4096, None) * 3
+    assert read({**GEMMA, "_sliding_window_pattern": 2}, "tiny") == read(GEMMA, "tiny"), "transformers ignores it"
+
+
+def test_rope_scaling_goes_before_rope_parameters() -> None:
+    parameters = {"rope_type": "default", "rope_theta": 5e5}
+    both = {**LLAMA, "rope_parameters": parameters, "rope_scaling": {"type": "linear", "factor": 2.0}}
+    assert read(both, "tiny").ropes[0] == RopeConfig(1e4, "linear", 2.0)
+    assert read({**both, "rope_theta": 1e6}, "tiny").ropes[0] == RopeConfig(1e6, "linear", 2.0)
+    assert read({**both, "rope_scaling": {}}, "tiny").ropes[0] == RopeConfig(5e5)
+
+
 def test_windows_by_layer() -> None:
     mistral = {**LLAMA, "model_type": "mistral"}
     assert read(mistral, "tiny").windows == (4096,) * 4, "as transformers takes it where the key is absent"
@@ -62,6 +82,24 @@ def test_windows_by_layer() -> None:
         ({"rms_norm_eps": "small"}, "rms_norm_eps"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": "four"}}, "factor"),
         ({"head_dim": -4}, "head_dim"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads"),
+        ({"rope_scaling": "linear"}, "rope_scaling"),
+        ({"rope_scaling": [1]}, "rope_scaling"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": None}}, "factor"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attention_factor": "x"}}, "attention_factor"),
+        ({"model_type": "mistral", "sliding_window": "x"}, "sliding_window"),
+        ({"model_type": "mistral", "sliding_window": -5}, "sliding_window"),
+        ({"model_type": "mistral", "sliding_window": 0}, "sliding_window"),
+        ({"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": None}, "max_window_layers"),
+        ({"model_type": "gemma3_text", "query_pre_attn_scalar": None}, "query_pre_attn_scalar"),
+        ({"model_type": "gemma3_text", "query_pre_attn_scalar": 0}, "query_pre_attn_scalar"),
+        ({"model_type": "gemma3_text", "rope_parameters": {"rope_type": "default"}}, "rope_parameters.*'rope_type'"),
+        ({"model_type": "gemma3_text", "rope_parameters": {"full_attention": "x"}}, "'full_attention'"),
+        ({"model_type": "gemma3_text", "rope_parameters": "x"}, "rope_parameters"),
+        ({"layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 8}, "layer_types"),
+        ({"logits_scaling": 0}, "'logits_scaling'"),
+        ({"logits_scaling": 0.0}, "'logits_scaling'"),
     ],
 )
 def test_what_is_not_known_or_not_usable_is_refused_by_name(change: dict[str, Any], named: str) -> None:

@@ -242,6 +242,30 @@ class TestRefusals:
             converted(path, tmp_path)
         assert "\n" not in caught.value.message
 
+    @pytest.mark.parametrize(
+        ("family", "key", "value", "message"),
+        [
+            ("llama", "attention.scale", 0.5, "llama.attention.scale"),
+            ("llama", "logit_scale", 0.1, "llama.logit_scale"),
+            ("llama", "attention.clamp_kqv", 8.0, "clamp_kqv"),
+            ("llama", "attention.causal", 0, "attention.causal"),
+            ("llama", "rope.scaling.yarn_ext_factor", 0.5, "yarn_ext_factor"),
+            ("llama", "attention.sliding_window_pattern", 2, "sliding_window_pattern"),
+            ("qwen2", "attention.sliding_window", 8, "a sliding window"),
+            ("gemma3_text", "final_logit_softcapping", 30.0, "final_logit_softcapping"),
+            ("gemma3_text", "attn_logit_softcapping", 30.0, "attn_logit_softcapping"),
+            ("gemma3_text", "attention.key_length_swa", 16, "another width"),
+        ],
+    )
+    def test_keys_that_change_what_is_computed(self, family, key, value, message, tmp_path):
+        path = write_gguf(tmp_path / "m.gguf", make_model(family), keys={key: value})
+        with pytest.raises(HipError, match=message):
+            converted(path, tmp_path)
+
+    def test_keys_that_change_nothing(self, tmp_path):
+        keys = {"vocab_size": 320, "rope.dimension_count": 32, "rope.scaling.finetuned": 1, "expert_count": 0}
+        converted(write_gguf(tmp_path / "m.gguf", make_model("llama"), keys=keys), tmp_path)
+
 
 @pytest.mark.model
 def test_embedded_model_equals_the_loader_of_transformers(tmp_path):

@@ -16,6 +16,7 @@ import hipcli.models.load
 from hipcli.engine.prefill import Context
 from hipcli.engine.self_check import CacheKind, self_check
 from hipcli.errors import ExitCode, HipError
+from hipcli.models.decoder import Decoder
 from hipcli.models.language_model import LoadedModel
 from hipcli.models.load import load_model
 from hipcli.models.resolve import ModelSource, resolve, shape
@@ -98,6 +99,36 @@ class TestLoading:
         (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
         assert load(source).stops == {2, 5, 6}
 
+    def test_and_of_a_multimodal_model_from_three(self, tmp_path: Path) -> None:
+        source = save(make_model("gemma3_text", eos_token_id=7), tmp_path)
+        text = json.loads((tmp_path / "config.json").read_text())
+        wrapper = {"model_type": "gemma3", "eos_token_id": [1, 106], "text_config": text}
+        (tmp_path / "config.json").write_text(json.dumps(wrapper))
+        (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 5}))
+        assert load(source).stops == {1, 5, 7, 106}
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_a_head_of_its_own_wins_over_a_config_that_says_tied(self, dtype: torch.dtype, tmp_path: Path) -> None:
+        model = make_model("llama")
+        loaded = load(save(model, tmp_path, tie_word_embeddings=True), dtype)
+        theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+        assert torch.equal(theirs.lm_head.weight, model.lm_head.weight)
+        with torch.inference_mode():
+            expected = model(IDS[None], use_cache=False).logits[0, -1:]
+            again = loaded.reference(IDS, None).logits[-1:]
+        within = 1e-4 if dtype == torch.float32 else 0.05 * float(expected.norm())
+        torch.testing.assert_close(last_logits(loaded), expected, rtol=within, atol=within)
+        torch.testing.assert_close(again, expected, rtol=within, atol=within)
+
+    def test_a_tied_head_is_the_embedding(self, tmp_path: Path) -> None:
+        source = save(make_model("llama", tie_word_embeddings=True), tmp_path)
+        weights = load_file(tmp_path / "model.safetensors")
+        for copies in ({}, {"lm_head.weight": weights["model.embed_tokens.weight"].clone()}):
+            save_file(weights | copies, tmp_path / "model.safetensors", {"format": "pt"})
+            decoder = load(source).model
+            assert isinstance(decoder, Decoder)
+            assert decoder._head._weight is decoder._embedding
+
     @pytest.mark.parametrize("option", [{"int8": True}, {"config": HipConfig(packed_from=64)}])
     def test_the_plugin_refuses_what_it_lacks(self, option: dict[str, Any], tmp_path: Path) -> None:
         loaded = load(save(make_model("olmo2"), tmp_path))
@@ -106,6 +137,14 @@ class TestLoading:
 
 
 class TestRefusals:
+    def test_a_family_that_slides_by_a_mask_alone(self, tmp_path: Path) -> None:
+        model = make_model("phimoe", sliding_window=40, num_local_experts=4)
+        with pytest.raises(HipError, match=r"sliding windows are \[40, 40\], and attention is told \[None, None\]"):
+            load(save(model, tmp_path))
+
+    def test_a_family_that_slides_as_it_says(self, tmp_path: Path) -> None:
+        assert load(save(make_model("starcoder2", sliding_window=40), tmp_path)).model.windows == [40, 40]
+
     def test_missing_weights_are_not_made_up(self, tmp_path: Path) -> None:
         for family in ("llama", "olmo2"):
             source = save(make_model(family), tmp_path / family)

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from model_files import LLAMA, model_folder
+from safetensors.torch import save_file
 
 from hipcli.errors import HipError
-from hipcli.models.resolve import DEFAULT_MODEL, resolve, shape
+from hipcli.models.resolve import DEFAULT_MODEL, local_folder, resolve, shape
 
 
 def test_shape(tmp_path: Path) -> None:
@@ -31,6 +33,21 @@ def test_only_indexed_shards_count(tmp_path: Path) -> None:
         resolve(str(path))
 
 
+def test_one_file_wins_over_an_index(tmp_path: Path) -> None:
+    path = model_folder(tmp_path / "m", LLAMA)
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "gone.safetensors"}}))
+    assert shape(resolve(str(path))).weight_bytes == 1000
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_numbers_are_counted_whatever_their_type(head: bool, tmp_path: Path) -> None:
+    path = model_folder(tmp_path / "m", LLAMA)
+    weights = {"model.embed_tokens.weight": torch.zeros(10, 4), "model.norm.weight": torch.zeros(4).bfloat16()}
+    save_file(weights | ({"lm_head.weight": torch.zeros(10, 4)} if head else {}), path / "model.safetensors")
+    found = shape(resolve(str(path)))
+    assert (found.numbers, found.tied_numbers) == ((84, 0) if head else (44, 40))
+
+
 def test_text_part_of_gemma_with_its_defaults(tmp_path: Path) -> None:
     config = {
         "model_type": "gemma3",
@@ -48,10 +65,12 @@ def test_text_part_of_gemma_with_its_defaults(tmp_path: Path) -> None:
         ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}, 16384),
         ({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}, 4096),
         ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 4096}, 4096),
+        ({"rope_type": "dynamic", "factor": 8.0, "original_max_position_embeddings": 1024}, 1024),
     ],
 )
-def test_window_of_scaled_rope(rope: dict[str, Any], window: int, tmp_path: Path) -> None:
-    path = model_folder(tmp_path / "m", LLAMA | {"rope_scaling": rope})
+@pytest.mark.parametrize("beside", [{}, {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}])
+def test_window_of_scaled_rope(rope: dict[str, Any], window: int, beside: dict[str, Any], tmp_path: Path) -> None:
+    path = model_folder(tmp_path / "m", LLAMA | beside | {"rope_scaling": rope})
     assert (shape(resolve(str(path))).window, shape(resolve(str(path))).rope) == (
         window,
         rope.get("rope_type", "yarn"),
@@ -66,6 +85,16 @@ def test_window_of_scaled_rope(rope: dict[str, Any], window: int, tmp_path: Path
         ("[]", "not an object"),
         (LLAMA | {"num_hidden_layers": "many"}, "no usable num_hidden_layers"),
         (LLAMA | {"num_attention_heads": 0}, "no usable num_attention_heads"),
+        (LLAMA | {"num_hidden_layers": 10**9}, "no usable num_hidden_layers"),
+        (LLAMA | {"architectures": 5}, "no usable architectures"),
+        (LLAMA | {"rope_scaling": "linear"}, "no usable rope_scaling"),
+        (LLAMA | {"rope_parameters": [1]}, "no usable rope_parameters"),
+        (LLAMA | {"rope_scaling": {"type": "yarn", "factor": None}}, "no usable factor"),
+        (LLAMA | {"rope_scaling": {"type": "yarn", "factor": "4"}}, "no usable factor"),
+        (
+            LLAMA | {"rope_scaling": {"type": "dynamic", "original_max_position_embeddings": "x"}},
+            "no usable original_max_position_embeddings",
+        ),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "not a model that writes text"),
         ({"model_type": "t5", "is_encoder_decoder": True}, "encoder-decoder"),
         ({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}, "state-space"),
@@ -111,8 +140,11 @@ def test_a_file_that_is_not_gguf(tmp_path: Path) -> None:
         resolve(str(tmp_path / "m.gguf"))
 
 
-@pytest.mark.parametrize("name", ["nothing-here", "./nothing/here/at/all", "a/b/c", "x.gguf", "./x", ""])
+@pytest.mark.parametrize(
+    "name", ["nothing-here", "./nothing/here/at/all", "a/b/c", "x.gguf", "./x", "", "~nobody-at-all/x/y"]
+)
 def test_unknown_name(name: str) -> None:
+    assert local_folder(name) is None
     with pytest.raises(HipError, match="no such model") as caught:
         resolve(name)
     assert DEFAULT_MODEL in (caught.value.hint or "")

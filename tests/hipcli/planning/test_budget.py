@@ -207,6 +207,13 @@ def test_wider_numbers_take_more() -> None:
     assert wide.weights == 2 * narrow.weights
 
 
+def test_weights_take_what_is_made_of_their_numbers() -> None:
+    """Files of float32 or bfloat16 alike; a tied head is packed beside the embedding on a CPU, in 16 bits."""
+    model = replace(LLAMA_8B, numbers=8 * GIB, tied_numbers=GIB)
+    for width, on_gpu, expected in ((2, True, 16), (4, False, 32), (2, False, 18)):
+        assert budget.memory(model, 1000, HipConfig(), width, None, on_gpu=on_gpu).weights == expected * GIB
+
+
 def test_this_machine_has_memory() -> None:
     free = budget.available_memory("cpu")
     assert free is not None

@@ -18,7 +18,7 @@ from hipcli.planning.plan import Execution, Plan, backend_of, rows_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 HIP, DENSE = HipConfig(), HipConfig(backend="dense")
-FREE = Execution("decoder", "it is ours", None, None, "triton", "sparse", None, None, 0.25)
+FREE = Execution("decoder", "it is ours", None, None, "triton", "sparse", None, None, 0.25, 30, 7, 0)
 
 
 def plan(prompt: int, answer: int = 512, hip: HipConfig = HIP, **changes: Any) -> Plan:
@@ -94,18 +94,37 @@ def test_a_cache_does_what_the_plan_says(
 
 SPARSE_ROWS = "documents: summary-exact by triton, top_k=1024 sink=64 window=512"
 ANSWER = "answer: summary, top_k=%d window=512, selected again every 8 tokens"
+LAYERS = "layers: 30; %d of them read all keys, %d the latest ones"
 DENSE_ROWS = {"rows": "dense", "dense_because": "faster", "eager_because": "no"}
 
 
 @pytest.mark.parametrize(
     ("given", "changes", "expected"),
     [
-        (plan(20_000), {}, [f"{SPARSE_ROWS}, 7 layers with all keys", ANSWER % 2048, "decode: CUDA graphs"]),
-        (plan(8000), DENSE_ROWS, ["documents: all keys (faster)", ANSWER % 2048, "decode: eager (no)"]),
+        (plan(20_000), {}, [SPARSE_ROWS, LAYERS % (7, 0), ANSWER % 2048, "decode: CUDA graphs"]),
+        (
+            plan(8000),
+            DENSE_ROWS,
+            ["documents: all keys (faster)", LAYERS % (7, 0), ANSWER % 2048, "decode: eager (no)"],
+        ),
+        (
+            plan(8000),
+            {**DENSE_ROWS, "dense_layers": 2, "sliding_layers": 28},
+            ["documents: all keys (faster)", LAYERS % (2, 28), "decode: eager (no)"],
+        ),
+        (
+            plan(20_000, hip=replace(HIP, top_k=0)),
+            {"dense_layers": 0},
+            [
+                "documents: nothing but sink and window by triton, top_k=0 sink=64 window=512",
+                "answer: nothing but sink and window, top_k=0 window=512",
+                "decode: CUDA graphs",
+            ],
+        ),
         (plan(100), DENSE_ROWS, ["documents: all keys (faster)", "decode: eager (no)"]),
         (
             plan(9000, hip=replace(HIP, packed_from=8192)),
-            {},
+            {"dense_layers": 0},
             [SPARSE_ROWS, ANSWER % 1024, "positions: packed from 8,192", "decode: CUDA graphs"],
         ),
         (
