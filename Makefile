@@ -24,11 +24,11 @@ demo: setup
 	$(BIN)/hip ask --verbose --max-tokens 96 -q "What is this tool for?" -q "What is a key block?" $(PAGES)
 
 test: setup
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
 
 # With the lowest transformers that is allowed, and the packages it wants; setup installs the newest.
 compatibility: $(LOWEST)/.installed
-	PYTHONPATH=$(LOWEST) $(BIN)/python -m pytest -q --numprocesses 2 $(TOUCH_TRANSFORMERS)
+	OMP_NUM_THREADS=1 PYTHONPATH=$(LOWEST) $(BIN)/python -m pytest -q --numprocesses 2 $(TOUCH_TRANSFORMERS)
 
 $(LOWEST)/.installed: $(STAMP) lowest.txt
 	rm -rf $(LOWEST)

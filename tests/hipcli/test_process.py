@@ -131,11 +131,22 @@ def test_interrupted_while_reading(note: Path, tmp_path: Path, number: signal.Si
     assert sorted(path.name for path in tmp_path.iterdir()) == ["note.txt"]
 
 
+def wait_for_handlers(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until hip handles SIGTERM, and then a little longer: before that the interpreter starts and imports."""
+    status, deadline = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60
+    while time.monotonic() < deadline:
+        caught = int(re.search(r"SigCgt:\t(\w+)", status.read_text()).group(1), 16) if status.exists() else 0  # type: ignore[union-attr]
+        if caught >> (signal.SIGTERM - 1) & 1:
+            break
+        time.sleep(0.05)
+    time.sleep(1)
+
+
 def test_json_interrupted_prints_nothing(note: Path) -> None:
     with subprocess.Popen(
         fake_hip(0.1, 500, "summarize", "--json", note), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        time.sleep(3)
+        wait_for_handlers(process)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == (b"", b"")
         assert process.returncode == 130
