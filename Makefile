@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 # Reads this project's own pages in one prompt, with the embedded model.
 demo: setup
 	$(BIN)/hip summarize --dry-run $(PAGES)
-	$(BIN)/hip summarize --verbose --length short --max-tokens 128 $(PAGES)
+	$(BIN)/hip summarize --verbose --length short --max-tokens 128 docs/self-check.md docs/models.md
 	$(BIN)/hip ask --verbose --max-tokens 96 -q "What is this tool for?" -q "What is a key block?" $(PAGES)
 
 test: setup
