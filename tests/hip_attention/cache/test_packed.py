@@ -214,7 +214,7 @@ def test_a_question_after_restored_keys_leaves_summaries_to_decode() -> None:
         rows = [feed(layer, query, key, value, 160, 180, question=True)]
         if layer is restored:
             assert restored.index.summaries.next_key == SMALL.sink, "nobody has read summaries yet"
-        rows += [feed(layer, query, key, value, i, i + 1, question=True) for i in range(180, 190)]
+        rows += [feed(layer, query, key, value, i, i + 1) for i in range(180, 190)]
         outputs.append(torch.cat(rows, 2))
     assert torch.equal(*outputs)
     assert restored.index.summaries.next_key == read.index.summaries.next_key > 160
