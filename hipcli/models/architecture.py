@@ -200,8 +200,11 @@ class _Values:
 def _refuse_unknown(values: dict[str, Any], known: set[str], name: str) -> None:
     """Raise HipError naming a key that is not known and set to something."""
     for key, value in values.items():
-        # 0 is something: as a factor it would change everything.
-        if key not in known and value is not None and value is not False and value not in ("", [], {}):
+        if key == "is_causal" and value is not False:
+            continue
+        # 0 is something: as a factor it would change everything; and so is false for what is true by default.
+        nothing = value is None or (value is False and key != "is_causal") or value in ("", [], {})
+        if key not in known and not nothing:
             raise HipError(
                 f"{name}: its config.json has {key!r}, which hip does not know and which may change what the model "
                 "computes",

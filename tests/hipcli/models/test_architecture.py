@@ -77,6 +77,7 @@ def test_windows_by_layer() -> None:
         ({"attention_multiplier": 0.5}, "'attention_multiplier'"),
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "phase": 1}}, "'phase'"),
         ({"clip_qkv": 8}, "'clip_qkv'"),
+        ({"is_causal": False}, "'is_causal'"),
         ({"hidden_size": 0}, "hidden_size"),
         ({"num_hidden_layers": True}, "num_hidden_layers"),
         ({"rms_norm_eps": "small"}, "rms_norm_eps"),
