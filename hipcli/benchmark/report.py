@@ -13,6 +13,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.benchmark.methods import configs, published
 from hipcli.benchmark.rows import Row, decode_rows, prefill_rows, short_rows
+from hipcli.output.figure import blank, save
 
 SHORT = (512, 1024, 2048, 4096, 6144, 8192, 12288, 16384, 32768)
 
@@ -82,13 +83,9 @@ def write(rows: Sequence[Row], path: Path) -> None:
     os.replace(file.name, path)
 
 
-def draw(rows: Sequence[Row], path: Path) -> bool:
-    """Plot prefill time against prompt length. Returns False if matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    figure = Figure(figsize=(9.5, 4.5), layout="constrained")
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Plot prefill time against prompt length. Raises HipError where matplotlib is missing or the file fails."""
+    figure = blank("bench", (9.5, 4.5))
     axes = figure.subplots()
     chosen = [row for row in rows if row.kind == "prefill" and row.data == "random"]
     for method in dict.fromkeys(row.method for row in chosen):
@@ -97,8 +94,7 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="milliseconds a layer", title="Prefill attention")
     axes.set_xscale("log", base=2)
     figure.legend(loc="outside right upper")
-    figure.savefig(path, dpi=120)
-    return True
+    save(figure, path, 120)
 
 
 def _number(value: float | None, digits: int) -> str:

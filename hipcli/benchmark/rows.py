@@ -1,6 +1,6 @@
 """The measurements, one row each: prefill, short prompts and decode."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -10,13 +10,14 @@ from hip_attention.attention import attention
 from hip_attention.config import Backend, HipConfig
 from hip_attention.triton_backend.decode import DecodeBuffers
 from hip_attention.triton_backend.summaries import TreeSummaries
-from torch import Tensor
 from torch.nn.attention import sdpa_kernel
 
 from hipcli.benchmark.accuracy import sampled_errors, share_found
 from hipcli.benchmark.data import Shape, make_data
-from hipcli.benchmark.methods import BACKENDS, Dense, attended_keys, dense_methods, select_all
+from hipcli.benchmark.methods import BACKENDS, attended_keys, dense_methods, select_all
 from hipcli.benchmark.timing import graph_milliseconds, milliseconds
+from hipcli.errors import first_line
+from hipcli.output.messages import warn
 
 LAYERS = 6  # number of queries that decode is measured with; their selected keys together exceed the GPU's cache
 SLOWEST = 2.0e4  # milliseconds; dense attention is not measured where two calls would take longer
@@ -61,7 +62,7 @@ def prefill_rows(lengths: tuple[int, ...], kinds: tuple[str, ...], methods: dict
             expected = max(1, length // 131072) ** 2 * 450  # rough milliseconds of FlashAttention-2
             for name, way in dense_methods().items():
                 if kind == kinds[0] and expected < SLOWEST / 2:
-                    duration = _dense_time(way, query, key, value)
+                    duration = _dense_time(name, length, partial(milliseconds, partial(way, query, key, value)))
                     if duration is not None:
                         rate = 4 * shape.heads * shape.dim * pairs / duration / 1e9
                         yield Row("prefill", length, kind, name, duration, rate, 1.0)
@@ -88,7 +89,7 @@ def short_rows(lengths: tuple[int, ...], config: HipConfig) -> Iterator[Row]:
     for length in lengths:
         query, key, value = make_data("random", length, shape)
         for name, dense in dense_methods().items():
-            duration = _dense_time(dense, query, key, value)
+            duration = _dense_time(name, length, partial(milliseconds, partial(dense, query, key, value)))
             if duration is not None:
                 yield Row("short", length, "random", name, duration)
         ways: dict[str, Backend] = {"dense": "dense", "hip": "auto", "hip, always searching": "triton"}
@@ -137,19 +138,19 @@ def _decode_at(length: int, config: HipConfig) -> Iterator[Row]:
     times = {f.__name__: graph_milliseconds(f) / LAYERS for f in (interval, refresh, step)}
     yield Row("decode", length, "random", "hip", times["interval"] / steps, select=times["refresh"] / steps)
     yield Row("decode", length, "random", "hip, attention alone", times["step"])
+    grouped = rows[0].view(1, shape.heads_k, -1, shape.dim)
     for name, backend in BACKENDS.items():
-        grouped = rows[0].view(1, shape.heads_k, -1, shape.dim)
-        try:
-            with sdpa_kernel(backend):
-                duration = graph_milliseconds(partial(F.scaled_dot_product_attention, grouped, key, value))
-        except RuntimeError:
-            continue
-        yield Row("decode", length, "random", name, duration)
+        with sdpa_kernel(backend):
+            attend = partial(F.scaled_dot_product_attention, grouped, key, value)
+            duration = _dense_time(name, length, partial(graph_milliseconds, attend))
+        if duration is not None:
+            yield Row("decode", length, "random", name, duration)
 
 
-def _dense_time(way: Dense, query: Tensor, key: Tensor, value: Tensor) -> float | None:
-    """The time of a dense method, None if it does not run on this GPU."""
+def _dense_time(name: str, length: int, measure: Callable[[], float]) -> float | None:
+    """The time of a dense method, None if it does not run on this GPU, which is said."""
     try:
-        return milliseconds(partial(way, query, key, value))
-    except RuntimeError:
+        return measure()
+    except RuntimeError as error:
+        warn(f"{name} was not measured at {length:,} tokens: {first_line(error)}")
         return None

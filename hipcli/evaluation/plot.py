@@ -3,16 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hipcli.errors import HipError
+from hipcli.output.figure import blank, save
 
 
 def draw(maps: Mapping[str, Mapping[int, Sequence[float | None]]], path: Path) -> None:
     """One panel a spec, colour for the share found. Raises HipError where matplotlib is missing or the file fails."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HipError("eval: --plot needs the package matplotlib", "pip install 'hipcli[eval]'") from error
-    figure = Figure(figsize=(6, 1 + 1.2 * sum(0.5 + len(cells) * 0.3 for cells in maps.values())), layout="constrained")
+    figure = blank("eval", (6, 1 + 1.2 * sum(0.5 + len(cells) * 0.3 for cells in maps.values())))
     panels = figure.subplots(len(maps), squeeze=False)[:, 0]
     for panel, (name, cells) in zip(panels, maps.items(), strict=True):
         values = [[float("nan") if share is None else share for share in shares] for shares in cells.values()]
@@ -23,7 +19,4 @@ def draw(maps: Mapping[str, Mapping[int, Sequence[float | None]]], path: Path) -
     panels[-1].set_xlabel("depth, % of the text")
     figure.supylabel("tokens")
     figure.colorbar(panels[0].images[0], ax=panels, label="share found")
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise HipError(f"{path}: {error}") from error
+    save(figure, path, 150)
