@@ -48,12 +48,12 @@ class Kinds:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._before = tokenizer.encode("a", control=False)
+        self._skipped = len(tokenizer.decode(self._before))
         self._known: dict[int, Kind] = {}
 
     def __call__(self, token: int) -> Kind:
         if token not in self._known:
-            before = len(self._tokenizer.decode(self._before))
-            self._known[token] = kind_of(self._tokenizer.decode([*self._before, token])[before:])
+            self._known[token] = kind_of(self._tokenizer.decode([*self._before, token])[self._skipped :])
         return self._known[token]
 
 
@@ -72,15 +72,14 @@ def continuations(produced: Sequence[int], allowed: int, kind: Callable[[int], K
     Numbers do not count in a passage's length. Passages of fewer than `allowed` tokens do not count; of several, a
     token's longest does.
     """
-    kinds = [kind(token) for token in produced]
     lengths: dict[int, int] = {}
     end = len(produced)
     for at in range(allowed, end):
-        if kinds[at] != "word" or produced[at - 1] != produced[-1]:
+        if produced[at - 1] != produced[-1] or kind(produced[at]) != "word":
             continue
         length, back = 0, 1
         while back <= at and produced[at - back] == produced[end - back]:
-            length += kinds[end - back] != "number"
+            length += kind(produced[at - back]) != "number"
             back += 1
         if length >= allowed:
             lengths[produced[at]] = max(length, lengths.get(produced[at], 0))

@@ -86,6 +86,10 @@ class Execution:
     def sparse_layers(self) -> int:
         return self.layers - self.dense_layers - self.sliding_layers
 
+    def answers_sparsely(self, plan: Plan) -> bool:
+        """Whether tokens of an answer selected keys in any layer."""
+        return plan.answers_sparsely and self.sparse_layers > 0
+
     def lines(self, plan: Plan) -> list[str]:
         """What was chosen, and why it was nothing else, for a reader."""
         hip, decode = plan.prefill, plan.decode
@@ -99,15 +103,13 @@ class Execution:
             lines.append(f"documents: all keys ({self.dense_because})")
         else:
             seen = f"top_k={hip.top_k} sink={hip.sink} window={hip.window}"
-            selector = hip.selector if hip.top_k else "nothing but sink and window"
-            lines.append(f"documents: {selector} by {self.backend}, {seen}")
+            lines.append(f"documents: {_selector(hip)} by {self.backend}, {seen}")
         if self.sparse_layers < self.layers and (self.rows == "sparse" or plan.answers_sparsely):
             which = f"{self.dense_layers} of them read all keys, {self.sliding_layers} the latest ones"
             lines.append(f"layers: {self.layers}; {which}")
-        if plan.answers_sparsely and self.sparse_layers:
+        if self.answers_sparsely(plan):
             again = f", selected again every {decode.refresh_interval} tokens" if decode.top_k else ""
-            selector = decode.selector if decode.top_k else "nothing but sink and window"
-            lines.append(f"answer: {selector}, top_k={decode.top_k} window={decode.window}{again}")
+            lines.append(f"answer: {_selector(decode)}, top_k={decode.top_k} window={decode.window}{again}")
         if plan.yarn is not None:
             lines.append(f"positions: stretched {plan.yarn_factor:g} times")
         elif hip.packed_from is not None:
@@ -118,7 +120,6 @@ class Execution:
     def as_json(self, plan: Plan) -> dict[str, Any]:
         """The object `attention` of JSON output: with the values that ran."""
         hip, dense = plan.prefill, {"dense_layers": self.dense_layers}
-        answers_sparsely = plan.answers_sparsely and self.sparse_layers > 0
         return {
             "kind": plan.kind,
             "positions": plan.positions,
@@ -126,9 +127,13 @@ class Execution:
             "packed_from": hip.packed_from,
             "kv_cache": plan.kv_cache,
             "prefill": _chosen(hip, *_PREFILL) | dense if self.rows == "sparse" else None,
-            "decode": _chosen(plan.decode, *_DECODE) | dense if answers_sparsely else None,
+            "decode": _chosen(plan.decode, *_DECODE) | dense if self.answers_sparsely(plan) else None,
             **{name: value for name, value in asdict(self).items() if name != "dense_layers"},
         }
+
+
+def _selector(config: HipConfig) -> str:
+    return config.selector if config.top_k else "nothing but sink and window"
 
 
 def _chosen(config: HipConfig, *names: str) -> dict[str, Any]:
