@@ -81,7 +81,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 _SIZES = {
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
     "head_dim", "rms_norm_eps", "tie_word_embeddings", "max_position_embeddings", "model_type", "hidden_act",
-    "rope_theta", "rope_scaling", "rope_parameters", "layer_types", "sliding_window",
+    "rope_theta", "rope_scaling", "rope_parameters", "layer_types", "sliding_window", "is_causal",
 }  # fmt: skip
 _READ = {
     "llama": {"attention_bias", "mlp_bias", "rope_interleaved"},
@@ -130,6 +130,11 @@ def read(config: dict[str, Any], name: str) -> Architecture:
         raise NotOurs("quantised safetensors are run by transformers")
     get = _Values({**_DEFAULTS[family], **text}, name)
     _refuse_unknown(text, _SIZES | _READ[family] | _HARMLESS, name)
+    if not text.get("is_causal", True):
+        raise HipError(
+            f"{name}: its config.json has 'is_causal': false, and hip attends to earlier tokens alone",
+            "use a model that writes text",
+        )
     activation = get.text("hidden_activation" if family == "gemma3_text" else "hidden_act", "silu")
     if activation not in ("silu", "gelu_pytorch_tanh"):
         raise NotOurs(f"feed-forward layers with {activation}")
@@ -200,11 +205,8 @@ class _Values:
 def _refuse_unknown(values: dict[str, Any], known: set[str], name: str) -> None:
     """Raise HipError naming a key that is not known and set to something."""
     for key, value in values.items():
-        if key == "is_causal" and value is not False:
-            continue
-        # 0 is something: as a factor it would change everything; and so is false for what is true by default.
-        nothing = value is None or (value is False and key != "is_causal") or value in ("", [], {})
-        if key not in known and not nothing:
+        # 0 is something: as a factor it would change everything.
+        if key not in known and value is not None and value is not False and value not in ("", [], {}):
             raise HipError(
                 f"{name}: its config.json has {key!r}, which hip does not know and which may change what the model "
                 "computes",

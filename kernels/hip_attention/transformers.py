@@ -118,7 +118,8 @@ def check_supported(config: PreTrainedConfig) -> None:
         "logit softcapping": getattr(config, "attn_logit_softcapping", None) is not None,
         "learned attention sinks": config.model_type in LEARNED_SINKS,
         "multi-head latent attention": getattr(config, "kv_lora_rank", None) is not None,
-        "bidirectional attention": bool(getattr(config, "use_bidirectional_attention", False)),
+        "bidirectional attention": bool(getattr(config, "use_bidirectional_attention", False))
+        or not getattr(config, "is_causal", True),
         f"layers of type {', '.join(other)}": bool(other),
     }
     for feature, present in refused.items():
@@ -150,8 +151,8 @@ def _without_cache(
     return attention(query, key, value, config, scale=scale)
 
 
-def no_mask(*_: Any, attention_mask: Tensor | None = None, **__: Any) -> None:
-    """Build no mask, whatever transformers knows of it. Raises ValueError for a mask that hides tokens."""
+def no_mask(*_: Any, attention_mask: Tensor | None, **__: Any) -> None:
+    """Build no mask, whatever else transformers says of it. Raises ValueError for one that hides tokens."""
     if attention_mask is not None and not bool(attention_mask.all()):
         raise ValueError("hip attention does not support padding: give one sequence without it")
 
