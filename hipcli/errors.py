@@ -25,3 +25,9 @@ class HipError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception of a library says, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

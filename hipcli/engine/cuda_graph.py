@@ -5,6 +5,7 @@ from hip_attention.cache.cache import Cache
 from hip_attention.cache.step import DeviceStep, Step
 from torch import Tensor
 
+from hipcli.errors import first_line
 from hipcli.models.language_model import LanguageModel
 
 
@@ -68,6 +69,6 @@ class GraphDecode:
             with torch.cuda.graph(graph, pool=pool):
                 logits = self._forward()
         except RuntimeError as error:
-            self.eager_because = f"the model cannot be captured: {str(error).splitlines()[0]}"
+            self.eager_because = f"the model cannot be captured: {first_line(error)}"
             return
         self._graphs[kind] = graph, logits

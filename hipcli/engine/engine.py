@@ -16,7 +16,7 @@ from hipcli.engine.repetition import Kinds
 from hipcli.engine.sampling import Chooser, Sampling
 from hipcli.engine.text_stream import TextStream
 from hipcli.models.language_model import LoadedModel
-from hipcli.planning.positions import cannot_stretch
+from hipcli.planning.positions import stretching
 from hipcli.prompt.tokenizer import Tokenizer
 
 
@@ -45,14 +45,10 @@ class Engine:
         self.sampling = sampling or Sampling()
         self._kinds = Kinds(tokenizer)
         self._block_q = config.block_q
-        try:
+        with stretching(yarn):
             self.context = Context(
                 loaded.model, config, capacity, attention=attention, yarn=yarn, int8=int8, chunk_tokens=chunk_tokens
             )
-        except ValueError as error:
-            if yarn is None:
-                raise
-            raise cannot_stretch(str(error)) from error
         self._stops = loaded.stops | ({tokenizer.eos_id} if tokenizer.eos_id is not None else set())
         self._tail: list[int] = []  # tokens of the prefix that are not in the cache
 

@@ -24,9 +24,9 @@ class Context:
     `capacity` is the number of tokens that the context will have; memory is reserved for it. `attention`, `yarn` and
     `int8` are those of `LanguageModel.make_cache`. `chunk_tokens` are read at a time, rounded down to whole query
     blocks; chunks end at its multiples, so that a prompt can be read in any portions. `capture` makes CUDA graphs of
-    decode, which pays from some ten tokens on. Raises ValueError for positions
-    that cannot be stretched. After every forward pass the cache must hold what was counted: HipError otherwise, and
-    with exit code 3 when memory runs out.
+    decode, which pays from some ten tokens on. Raises ValueError for positions that cannot be stretched. After every
+    forward pass, and whenever tokens are forgotten or restored, the cache must hold what was counted: HipError
+    otherwise, and with exit code 3 when memory runs out.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Context:
         """Forget every token from `length` on."""
         self.cache.truncate(length)
         self.length = length
+        self._check()
 
     def export(self, start: int, stop: int) -> list[dict[str, Tensor]]:
         """What is stored of tokens [start, stop): views by name, a dictionary a layer."""
@@ -97,7 +98,7 @@ class Context:
         device = self._model.device
         self.cache.restore([{name: tensor.to(device) for name, tensor in layer.items()} for layer in tokens])
         self.length = self.cache.length
-        self.cache.check(self.length)
+        self._check()
 
     def _chunks(self, count: int) -> Iterator[tuple[int, int]]:
         """[start, stop) of the chunks that the next `count` tokens are read in."""
@@ -120,13 +121,23 @@ class Context:
         try:
             with torch.inference_mode():
                 yield Step(self.length, count, question)
-            self.cache.check(self.length + count)
         except (torch.OutOfMemoryError, MemoryError) as error:
             message = f"out of memory after {self.length:,} prompt tokens"
             raise HipError(message, "read fewer pages or choose a smaller --model", ExitCode.DOES_NOT_FIT) from error
         except CacheError as error:
-            raise HipError(f"keys and values are not those of the text: {error}", BROKEN_HINT) from error
+            raise _broken(error) from error
         self.length += count
+        self._check()
+
+    def _check(self) -> None:
+        try:
+            self.cache.check(self.length)
+        except CacheError as error:
+            raise _broken(error) from error
 
 
 BROKEN_HINT = "hip's answers would be wrong; run `hip doctor`, and report this"
+
+
+def _broken(error: CacheError) -> HipError:
+    return HipError(f"keys and values are not those of the text: {error}", BROKEN_HINT)

@@ -187,11 +187,10 @@ class LocalRuntime:
 
     def _check(self, plans: Sequence[Plan]) -> None:
         """Check the model through every kind of cache that the plans use."""
-        from hipcli.engine.self_check import TEXT, CacheKind, self_check
+        from hipcli.engine.self_check import CacheKind, check_model
 
-        ids = self.tokenizer.encode(TEXT, control=False) or [0]
-        for kind in dict.fromkeys(CacheKind(plan.hip, plan.yarn, plan.kv_cache == "int8") for plan in plans):
-            self_check(self._loaded, ids, kind)
+        kinds = (CacheKind(plan.hip, plan.yarn, plan.kv_cache == "int8") for plan in plans)
+        check_model(self._loaded, self.tokenizer, kinds)
 
 
 def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:

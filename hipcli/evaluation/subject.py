@@ -14,7 +14,7 @@ from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.engine.engine import Engine
 from hipcli.engine.prefill import Context
 from hipcli.engine.sampling import Sampling
-from hipcli.engine.self_check import TEXT, CacheKind, self_check
+from hipcli.engine.self_check import CacheKind, check_model
 from hipcli.evaluation.specs import Spec
 from hipcli.models.language_model import LoadedModel
 from hipcli.models.load import load_model
@@ -73,10 +73,9 @@ class Subject:
 
     @cached_property
     def loaded(self) -> LoadedModel:
-        """The model, checked (see `self_check`), with a head that makes logits of hidden states."""
+        """The model, checked (see `check_model`), with a head that makes logits of hidden states."""
         loaded = load_model(self._source, self.device, self._dtype)
-        ids = self.tokenizer.encode(TEXT, control=False)
-        self_check(loaded, ids, CacheKind(HipConfig()))
+        check_model(loaded, self.tokenizer, [CacheKind(HipConfig())])
         return loaded
 
     def _yarn(self, spec: Spec) -> Yarn | None:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hipcli.errors import first_line
+
 ROWS = 2048  # tokens a call that the packed layout is chosen for; it serves any other number too
 
 
@@ -36,5 +38,5 @@ def why_not_packed(device: torch.device, dtype: torch.dtype) -> str | None:
         packed = Linear(torch.eye(16, dtype=dtype), packed=True)
         same = torch.equal(packed(torch.eye(16, dtype=dtype)), torch.eye(16, dtype=dtype))
     except RuntimeError as error:  # a processor without it
-        return f"torch cannot pack here: {str(error).splitlines()[0]}"
+        return f"torch cannot pack here: {first_line(error)}"
     return None if same else "torch's packed product differs"

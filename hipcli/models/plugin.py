@@ -14,7 +14,7 @@ from hip_attention.transformers import NAME, CacheStep, check_supported
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
-from hipcli.errors import HipError
+from hipcli.errors import HipError, first_line
 from hipcli.models.plain import Reference
 from hipcli.models.resolve import ModelSource, read_config
 
@@ -70,11 +70,9 @@ class PluginModel:
     @cached_property
     def _bare_head(self) -> bool:
         """Whether the model's logits are those of its output embeddings, by the logits of one token."""
-        ids = torch.zeros(1, 1, dtype=torch.int64, device=self.device)
-        cache = self.make_cache(HipConfig(backend="dense"))
-        hidden = self.hidden(ids[0], cache, Step(0, 1))
-        head: Tensor = self._model.get_output_embeddings()(hidden)
-        logits = self.next_logits(ids[0], self.make_cache(HipConfig(backend="dense")), Step(0, 1))
+        ids, dense = torch.zeros(1, dtype=torch.int64, device=self.device), HipConfig(backend="dense")
+        head: Tensor = self._model.get_output_embeddings()(self.hidden(ids, self.make_cache(dense), Step(0, 1)))
+        logits = self.next_logits(ids, self.make_cache(dense), Step(0, 1))
         return torch.allclose(head.float(), logits, rtol=1e-3, atol=1e-3)
 
     def next_logits(self, ids: Tensor, cache: Cache, step: Step) -> Tensor:
@@ -211,9 +209,3 @@ def _load_weights(source: ModelSource, config: "PretrainedConfig", dtype: torch.
         )
     loaded: PreTrainedModel = model
     return loaded
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says, or its kind."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

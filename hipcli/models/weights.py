@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from hipcli.errors import HipError
+from hipcli.errors import HipError, first_line
 from hipcli.models.linear import Linear, why_not_packed
 from hipcli.models.resolve import ModelSource, weight_files
 
@@ -110,8 +110,7 @@ def _read(model: str, place: str, file: Any, name: str) -> Tensor:
 
 
 def _unreadable(model: str, place: str, error: Exception) -> HipError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-    return HipError(f"{model}: {place} cannot be loaded: {first}", "download the model again")
+    return HipError(f"{model}: {place} cannot be loaded: {first_line(error)}", "download the model again")
 
 
 def _plain(stored: str) -> str:

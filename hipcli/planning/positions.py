@@ -1,5 +1,7 @@
 """Where keys stand: at their place in the prompt, or beyond the trained window stretched or packed together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from hip_attention.config import HipConfig
@@ -106,3 +108,14 @@ def _widened(hip: HipConfig, trained: int, room: int) -> HipConfig:
 def cannot_stretch(what: str) -> HipError:
     """The error for positions that YaRN cannot stretch, and why not."""
     return HipError(f"--positions yarn: {what}", "say --positions auto", ExitCode.USAGE)
+
+
+@contextmanager
+def stretching(yarn: Yarn | None) -> Iterator[None]:
+    """Raise HipError for the ValueError of a model whose positions `yarn` cannot stretch."""
+    try:
+        yield
+    except ValueError as error:
+        if yarn is None:
+            raise
+        raise cannot_stretch(str(error)) from error

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hipcli.errors import HipError
+from hipcli.errors import HipError, first_line
 from hipcli.prompt import chat
 
 if TYPE_CHECKING:
@@ -139,10 +139,8 @@ def load_tokenizer(name: str, folder: Path) -> Tokenizer:
         return TransformersTokenizer(name, _load_with_transformers(folder), because)
     # A damaged tokenizer.json raises a bare Exception from Rust, a missing one OSError, ValueError or ImportError.
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise HipError(
-            f"{name}: its tokenizer cannot be loaded: {lines[0][:300]}", "download the model again"
-        ) from error
+        message = f"{name}: its tokenizer cannot be loaded: {first_line(error)}"
+        raise HipError(message, "download the model again") from error
 
 
 def _load_with_transformers(folder: Path) -> "PreTrainedTokenizerBase":
