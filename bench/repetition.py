@@ -22,7 +22,8 @@ from common import load, machine, save
 from torch import Tensor
 
 from hipcli.documents.document import Document, Page
-from hipcli.documents.inputs import ReadOptions, read_documents, standard_input
+from hipcli.documents.inputs import read_documents, standard_input
+from hipcli.documents.options import ReadOptions
 from hipcli.engine.engine import Engine
 from hipcli.engine.events import Done, Token
 from hipcli.engine.repetition import Kind, Repetition

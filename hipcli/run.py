@@ -149,7 +149,7 @@ def _plan(
 def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
     return DocumentCount(
         path=document.path,
-        pages=len(document.pages) if document.paged else None,
+        pages=len(document.pages) if document.unit else None,
         characters=document.characters,
         count_tokens=lambda: len(encoder.text(templates.marked_text(document))),
     )

@@ -4,7 +4,8 @@ import io
 from pathlib import Path
 
 from hipcli.documents.document import Document
-from hipcli.documents.inputs import ReadOptions, read_documents
+from hipcli.documents.inputs import read_documents
+from hipcli.documents.options import ReadOptions
 from hipcli.errors import HipError
 
 

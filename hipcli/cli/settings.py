@@ -11,7 +11,7 @@ from hipcli.cli.attention import AttentionOptions
 from hipcli.cli.groups import InputOptions, RunOptions
 from hipcli.cli.options import ATTENTION_DEFAULTS, AttentionKind, Dtype, KvCacheKind, PositionKind
 from hipcli.disk.sessions import folder_of
-from hipcli.documents.inputs import ReadOptions
+from hipcli.documents.options import ReadOptions
 from hipcli.errors import ExitCode, HipError
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")

@@ -1,55 +1,19 @@
 """PATH... to documents: files, directories and standard input, each read once and in order."""
 
-import hashlib
 import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
 
-from hipcli.documents.document import Document, Page
-from hipcli.documents.folders import check_patterns, walk
-from hipcli.documents.page_ranges import PageRanges, parse_page_ranges
-from hipcli.documents.text import NotTextError, check_encoding, decode, looks_binary, not_text
+from hipcli.documents.document import Skipped
+from hipcli.documents.folders import walk
+from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.text import NotTextError
+from hipcli.documents.reading import EmptyError, Result, read_bytes
 from hipcli.errors import ExitCode, HipError
 
 STDIN = "-"
-_PDF_MAGIC = b"%PDF-"
-_BEFORE_MAGIC = b"\xef\xbb\xbf\0 \t\r\n"
-_SNIFF_BYTES = 8192  # enough to tell a binary file before reading gigabytes of it
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How to read. Raises HipError (usage) where a value is nonsense.
-
-    `include`, `exclude` and `gitignore` choose among the files of directories; a file named by itself is
-    always read. `pages` such as "3-40,77" and `password` are for PDFs, `encoding` is for text.
-    """
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    gitignore: bool = True
-    pages: str | None = None
-    password: str | None = None
-    encoding: str | None = None
-
-    def __post_init__(self) -> None:
-        check_patterns("--include", self.include)
-        check_patterns("--exclude", self.exclude)
-        if self.pages is not None:
-            parse_page_ranges(self.pages)
-        if self.encoding is not None:
-            check_encoding(self.encoding)
-
-    @property
-    def page_ranges(self) -> PageRanges | None:
-        return None if self.pages is None else parse_page_ranges(self.pages)
-
-
-class EmptyError(HipError):
-    """The document has no text to read."""
 
 
 def standard_input() -> BinaryIO:
@@ -81,7 +45,7 @@ def default_paths(paths: Sequence[str] | None, stdin: BinaryIO) -> list[str]:
     return [STDIN]
 
 
-def read_documents(paths: Sequence[str], options: ReadOptions, stdin: BinaryIO) -> Iterator[Document | HipError]:
+def read_documents(paths: Sequence[str], options: ReadOptions, stdin: BinaryIO) -> Iterator[Result]:
     """Every document below `paths`, in order; the files of a directory are sorted by path.
 
     A document that cannot be read yields its HipError in its place, and the rest go on. Raises HipError
@@ -92,23 +56,29 @@ def read_documents(paths: Sequence[str], options: ReadOptions, stdin: BinaryIO) 
     return _read_all(paths, options, stdin)
 
 
-def _read_all(paths: Sequence[str], options: ReadOptions, stdin: BinaryIO) -> Iterator[Document | HipError]:
+def _read_all(paths: Sequence[str], options: ReadOptions, stdin: BinaryIO) -> Iterator[Result]:
     for path in paths:
         if path == STDIN:
-            yield _read_stdin(stdin, options)
+            yield from _read_stdin(stdin, options)
         elif os.path.isdir(path):
             yield from _read_directory(path, options)
         else:
-            yield _read_file(path, options)
+            yield from _read_file(path, options)
 
 
-def _read_directory(root: str, options: ReadOptions) -> Iterator[Document | HipError]:
+def _read_directory(root: str, options: ReadOptions) -> Iterator[Result]:
     found = False
     for path in walk(root, options.include, options.exclude, options.gitignore):
-        result = _unreadable(path.filename, path) if isinstance(path, OSError) else _read_file(path, options)
-        if not isinstance(result, NotTextError | EmptyError):
+        if isinstance(path, OSError):
             found = True
-            yield result
+            yield _unreadable(path.filename, path)
+            continue
+        for result in _read_file(path, options):
+            if isinstance(result, NotTextError | EmptyError):
+                yield Skipped(path, result.message.partition(": ")[2])
+            else:
+                found = True
+                yield result
     if not found:
         yield HipError(
             f"{root}: nothing to read in this directory",
@@ -116,54 +86,24 @@ def _read_directory(root: str, options: ReadOptions) -> Iterator[Document | HipE
         )
 
 
-def _read_file(path: str, options: ReadOptions) -> Document | HipError:
+def _read_file(path: str, options: ReadOptions) -> Iterator[Result]:
     try:
         with open(path, "rb") as file:
-            return _read(file, path, path, options)
+            data = file.read(options.most_bytes + 1)
     except OSError as error:
-        return _unreadable(path, error)
-    except HipError as error:
-        return error
+        yield _unreadable(path, error)
+        return
+    yield from read_bytes(data, path, path, options)
 
 
-def _read_stdin(stdin: BinaryIO, options: ReadOptions) -> Document | HipError:
+def _read_stdin(stdin: BinaryIO, options: ReadOptions) -> Iterator[Result]:
     try:
-        return _read(stdin, STDIN, "standard input", options)
+        data = stdin.read()
     except (OSError, ValueError) as error:
         reason = _reason(error) if isinstance(error, OSError) else "closed"
-        return HipError(f"standard input: {reason}", "pipe a document into hip, or name a file in place of -")
-    except HipError as error:
-        return error
-
-
-def _read(stream: BinaryIO, path: str, where: str, options: ReadOptions) -> Document:
-    """Read `stream` to its end as the document `path`, called `where` in errors."""
-    head = stream.read(_SNIFF_BYTES)
-    is_pdf = _is_pdf(path, head)
-    if not is_pdf and options.encoding is None and looks_binary(head):
-        raise not_text(where)
-    data = head + stream.read()
-    if not data:
-        raise EmptyError(f"{where}: empty", "check that the program which made it came to its end")
-    sha256 = hashlib.sha256(data).hexdigest()
-    if is_pdf:
-        from hipcli.documents.pdf import read_pdf
-
-        pages, warnings = read_pdf(data, where, options.page_ranges, options.password)
-        return Document(path, "pdf", pages, sha256, warnings)
-    text, warnings = decode(data, where, options.encoding)
-    if not text.strip():
-        raise EmptyError(f"{where}: has no text, only white space", "check that it is the file you mean")
-    if options.pages is not None:
-        warnings = (*warnings, "--pages does not apply: only a PDF has pages.")
-    return Document(path, "text", (Page(1, text),), sha256, warnings)
-
-
-def _is_pdf(path: str, head: bytes) -> bool:
-    if head.lstrip(_BEFORE_MAGIC).startswith(_PDF_MAGIC) or path.lower().endswith(".pdf"):
-        return True
-    # Some PDFs have other bytes first; but a text about PDFs is no PDF.
-    return _PDF_MAGIC in head[:1024] and looks_binary(head)
+        yield HipError(f"standard input: {reason}", "pipe a document into hip, or name a file in place of -")
+        return
+    yield from read_bytes(data, STDIN, "standard input", options)
 
 
 def _unreadable(path: str, error: OSError) -> HipError:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from hipcli.documents.document import Document
-from hipcli.documents.inputs import ReadOptions, read_documents, standard_input
+from hipcli.documents.inputs import read_documents, standard_input
+from hipcli.documents.options import ReadOptions
 from hipcli.engine.events import Token
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.scoring import Rouge, contains, exact_match, token_f1

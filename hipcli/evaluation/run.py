@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from hipcli.cli.eval_options import EvalOptions
 from hipcli.documents.document import Document
-from hipcli.documents.inputs import ReadOptions, default_paths, read_documents, standard_input
+from hipcli.documents.inputs import default_paths, read_documents, standard_input
+from hipcli.documents.options import ReadOptions
 from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.specs import Spec, parse, tokens

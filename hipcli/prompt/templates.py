@@ -17,7 +17,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 
 from hipcli.disk.paths import config_dir
-from hipcli.documents.document import Document
+from hipcli.documents.document import Document, Page
 from hipcli.errors import ExitCode, HipError
 
 BLOCKS = ("system", "documents", "question")
@@ -117,7 +117,7 @@ def sources(documents: Iterable[Document]) -> list[Source]:
             id=f"d{number}",
             name=safe_name(document.path),
             kind=document.kind,
-            pages=len(document.pages) if document.paged else None,
+            pages=len(document.pages) if document.unit else None,
             text=marked_text(document),
         )
         for number, document in enumerate(documents, 1)
@@ -125,10 +125,18 @@ def sources(documents: Iterable[Document]) -> list[Source]:
 
 
 def marked_text(document: Document) -> str:
-    """The document's text, with `[page N]` on a line of its own where a page begins."""
-    if not document.paged:
+    """The document's text, with `[page N]` on a line of its own where a page begins; `[sheet N: TITLE]` and the like
+    in documents that are divided otherwise.
+    """
+    if document.unit is None:
         return document.pages[0].text
-    return "\n".join(f"[page {page.number}]\n{page.text}" for page in document.pages)
+    return "\n".join(f"[{_mark(document.unit, page)}]\n{page.text}" for page in document.pages)
+
+
+def _mark(unit: str, page: Page) -> str:
+    """A page's mark. The label of a page proper is another number for it, any other is a title."""
+    title = "" if unit == "page" or page.label is None else f": {page.label}"
+    return f"{unit} {page.number}{title}"
 
 
 def safe_name(path: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from read_paths import error, make_tree, read
 
 from hipcli.documents.document import Document
-from hipcli.documents.inputs import ReadOptions, read_documents
+from hipcli.documents.inputs import read_documents
+from hipcli.documents.options import ReadOptions
 from hipcli.errors import HipError
 
 

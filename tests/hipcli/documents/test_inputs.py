@@ -16,7 +16,8 @@ import pytest
 from read_paths import document, error, make_tree, read
 
 from hipcli.documents.document import Document
-from hipcli.documents.inputs import ReadOptions, default_paths, read_documents, standard_input
+from hipcli.documents.inputs import default_paths, read_documents, standard_input
+from hipcli.documents.options import ReadOptions
 from hipcli.errors import ExitCode, HipError
 
 ROOT = Path(__file__).parents[3]
@@ -44,7 +45,7 @@ class TestFiles:
         path = tmp_path / "notes.unknown"
         path.write_bytes(b"one\r\ntwo")
         found = document(path)
-        assert (found.path, found.kind, found.paged, found.warnings) == (str(path), "text", False, ())
+        assert (found.path, found.kind, found.unit, found.warnings) == (str(path), "text", None, ())
         assert [(page.number, page.text, page.label) for page in found.pages] == [(1, "one\ntwo", None)]
         assert found.sha256 == hashlib.sha256(b"one\r\ntwo").hexdigest()
 

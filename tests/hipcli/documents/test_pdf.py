@@ -8,10 +8,10 @@ import pypdf
 import pypdfium2
 import pytest
 
-from hipcli.documents import pdf
+from hipcli.documents.readers import pdf
 from hipcli.documents.page_ranges import format_page_ranges, parse_page_ranges
-from hipcli.documents.pdf import read_pdf
-from hipcli.documents.pdf_text import clean, drop_running_lines, join_hyphenated
+from hipcli.documents.readers.pdf import read as read_pdf
+from hipcli.documents.readers.pdf_text import clean, drop_running_lines, join_hyphenated
 from hipcli.errors import ExitCode, HipError
 
 ROOT = Path(__file__).parents[3]

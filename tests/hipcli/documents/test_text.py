@@ -1,6 +1,6 @@
 import pytest
 
-from hipcli.documents.text import NotTextError, check_encoding, decode, looks_binary
+from hipcli.documents.readers.text import NotTextError, check_encoding, decode, looks_binary
 from hipcli.errors import ExitCode, HipError
 
 FRENCH = "Les élèves étaient très fâchés ; le garçon, naïf, a reçu une lettre de sa sœur à Noël. "

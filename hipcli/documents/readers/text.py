@@ -1,8 +1,13 @@
 """Bytes to text: which encoding, and whether it is text at all."""
 
 import codecs
+from typing import TYPE_CHECKING
 
+from hipcli.documents.document import Content, Encoding, Page
 from hipcli.errors import ExitCode, HipError
+
+if TYPE_CHECKING:
+    from hipcli.documents.options import ReadOptions
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _BYTE_ORDER_MARKS = (
@@ -16,6 +21,14 @@ _BYTE_ORDER_MARKS = (
 
 class NotTextError(HipError):
     """The bytes are no text in any encoding that can be recognised."""
+
+
+def read(data: bytes, where: str, options: "ReadOptions") -> Content:
+    """The text in `data` as one page. Raises NotTextError for binary data, HipError where --encoding is wrong."""
+    text, warnings = decode(data, where, options.encoding)
+    return Content(
+        kind="text", reader="text", pages=(Page(1, text),), encoding=Encoding("utf-8", "valid"), warnings=warnings
+    )
 
 
 def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, tuple[str, ...]]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import pypdfium2
 
-from hipcli.documents.document import Page
+from hipcli.documents.document import Content, Page
+from hipcli.documents.options import ReadOptions
 from hipcli.documents.page_ranges import PageRanges, format_page_ranges
-from hipcli.documents.pdf_text import clean, drop_running_lines, is_right_to_left, join_hyphenated
+from hipcli.documents.readers.pdf_text import clean, drop_running_lines, is_right_to_left, join_hyphenated
 from hipcli.errors import HipError
 
 _MAX_SHARE_WITHOUT_TEXT = 0.5
@@ -40,14 +41,13 @@ class _UnreadableError(Exception):
     """One library cannot open the file; the other may."""
 
 
-def read_pdf(
-    data: bytes, where: str, ranges: PageRanges | None = None, password: str | None = None
-) -> tuple[tuple[Page, ...], tuple[str, ...]]:
-    """The pages of the PDF in `data` that `ranges` asks for (all if None), and warnings.
+def read(data: bytes, where: str, options: ReadOptions) -> Content:
+    """The pages of the PDF in `data` that `options.pages` asks for, all by default.
 
     `where` names the document in errors. Raises HipError where the file is damaged or protected, has none of
     the pages asked for, or has no text on most of them.
     """
+    ranges, password = options.page_ranges, options.password
     try:
         reading = _read_with_pdfium(data, ranges, password)
     except _UnreadableError:
@@ -59,7 +59,8 @@ def read_pdf(
 
     texts = join_hyphenated(drop_running_lines([page.text for page in reading.pages]))
     pages = tuple(Page(page.number, text, page.label) for page, text in zip(reading.pages, texts, strict=True))
-    return pages, (*reading.faults, *_warnings(reading, ranges))
+    warnings = (*reading.faults, *_warnings(reading, ranges))
+    return Content(kind="pdf", unit="page", reader="pdfium", pages=pages, warnings=warnings)
 
 
 def _read_with_pdfium(data: bytes, ranges: PageRanges | None, password: str | None) -> _Reading:

@@ -1,0 +1,96 @@
+"""Which reader a file is for: by what its bytes say, and by its name where bytes cannot tell."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from importlib import import_module
+
+from hipcli.documents.document import Content
+from hipcli.documents.options import ReadOptions
+
+Reader = Callable[[bytes, str, ReadOptions], Content]
+
+_READERS = "hipcli.documents.readers."
+_PDF_MAGIC = b"%PDF-"
+_BEFORE_MAGIC = b"\xef\xbb\xbf\0 \t\r\n"
+
+# The modules in `readers`, each with a function `read` (a Reader).
+_BY_MAGIC = (
+    (b"{\\rtf", "rtf"),
+    (b"\x1f\x8b", "archive"),  # gzip
+    (b"\x89PNG\r\n", "picture"),
+    (b"\xff\xd8\xff", "picture"),  # JPEG
+    (b"II*\0", "picture"),  # TIFF
+    (b"MM\0*", "picture"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old_office"),
+)
+_BY_SUFFIX = {
+    "pdf": "pdf",
+    "docx": "word", "docm": "word", "dotx": "word",
+    "pptx": "slides", "pptm": "slides", "ppsx": "slides",
+    "xlsx": "sheets", "xlsm": "sheets", "xlsb": "sheets", "xls": "sheets", "ods": "sheets",
+    "odt": "opendocument", "ott": "opendocument", "odp": "opendocument",
+    "epub": "epub",
+    "html": "html", "htm": "html", "xhtml": "html",
+    "rtf": "rtf",
+    "eml": "mail", "mbox": "mail",
+    "ipynb": "notebook",
+    "csv": "tables", "tsv": "tables",
+    "srt": "subtitles", "vtt": "subtitles",
+    "zip": "archive", "tar": "archive", "gz": "archive", "tgz": "archive",
+    "png": "picture", "jpg": "picture", "jpeg": "picture", "tif": "picture", "tiff": "picture", "webp": "picture",
+    "bmp": "picture",
+}  # fmt: skip
+# Formats that are zip files, by the beginning of a member's name; the order decides.
+_BY_MEMBER = (("word/", "word"), ("ppt/", "slides"), ("xl/", "sheets"))
+_BY_MIMETYPE = {
+    b"application/epub+zip": "epub",
+    b"application/vnd.oasis.opendocument.text": "opendocument",
+    b"application/vnd.oasis.opendocument.presentation": "opendocument",
+    b"application/vnd.oasis.opendocument.spreadsheet": "sheets",
+}
+_NEEDS_ZIP = {"word", "slides", "opendocument", "epub"}
+_WITHOUT_MAGIC = {"html", "mail", "notebook", "tables", "subtitles", "pdf"}
+
+
+def reader_name(path: str, data: bytes) -> str:
+    """The module in `readers` for a file of that name and content; "text" if it is none of the formats known."""
+    if data[:1024].lstrip(_BEFORE_MAGIC).startswith(_PDF_MAGIC):
+        return "pdf"
+    for magic, name in _BY_MAGIC:
+        if data.startswith(magic):
+            return name
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _inside_zip(data)
+    if data[257:262] == b"ustar":
+        return "archive"
+    by_suffix = _BY_SUFFIX.get(path.lower().rpartition(".")[2], "text") if "." in path else "text"
+    if by_suffix in _WITHOUT_MAGIC:
+        return by_suffix
+    start = data[:1024].lstrip(_BEFORE_MAGIC).lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "html"
+    # Some PDFs have other bytes first; but a text about PDFs is no PDF.
+    return "pdf" if _PDF_MAGIC in data[:1024] and b"\0" in data[:8192] else "text"
+
+
+def reader(name: str) -> Reader:
+    """The function that reads this format. Raises HipError where an extra is missing that it needs."""
+    read: Reader = import_module(_READERS + name).read
+    return read
+
+
+def _inside_zip(data: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+            mimetype = archive.read("mimetype") if "mimetype" in names else b""
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        return "archive"  # whose reader says what is wrong with it
+    if mimetype.strip() in _BY_MIMETYPE:
+        return _BY_MIMETYPE[mimetype.strip()]
+    if "[Content_Types].xml" in names:
+        for start, name in _BY_MEMBER:
+            if any(member.startswith(start) for member in names):
+                return name
+    return "archive"
