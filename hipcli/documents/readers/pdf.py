@@ -14,7 +14,10 @@ import pypdfium2
 from hipcli.documents.document import Content, Page
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.page_ranges import PageRanges, format_page_ranges
-from hipcli.documents.readers.pdf_text import clean, drop_running_lines, is_right_to_left, join_hyphenated
+from hipcli.documents.readers.hyphens import join_hyphenated
+from hipcli.documents.readers.pdf_text import clean
+from hipcli.documents.readers.right_to_left import is_right_to_left
+from hipcli.documents.readers.running_lines import drop_running_lines
 from hipcli.errors import HipError
 
 _MAX_SHARE_WITHOUT_TEXT = 0.5
@@ -57,10 +60,12 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
             reading = _second_opinion(reading, data, where, ranges, password)
     _check(reading, where, ranges)
 
-    texts = join_hyphenated(drop_running_lines([page.text for page in reading.pages]))
+    labels = [page.label for page in reading.pages]
+    texts, dropped = drop_running_lines([page.text for page in reading.pages], labels, options.running_lines)
+    texts = join_hyphenated(texts)
     pages = tuple(Page(page.number, text, page.label) for page, text in zip(reading.pages, texts, strict=True))
     warnings = (*reading.faults, *_warnings(reading, ranges))
-    return Content(kind="pdf", unit="page", reader="pdfium", pages=pages, warnings=warnings)
+    return Content(kind="pdf", unit="page", reader="pdfium", pages=pages, warnings=warnings, dropped=dropped)
 
 
 def _read_with_pdfium(data: bytes, ranges: PageRanges | None, password: str | None) -> _Reading:
