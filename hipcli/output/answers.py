@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -10,33 +11,42 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from hipcli.errors import ExitCode, HipError
-from hipcli.output.messages import one_line, printable
+from hipcli.output.messages import one_line
+from hipcli.output.printable import Printable, as_text, printable
 
+STDOUT = Path("-")
 _PIPE = 16_384  # characters: at most 64 KiB, what a pipe holds
+_DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 
 
 class Output:
-    """Where answers are written: standard output, or a file.
+    """Where answers are written: standard output (None or "-"), or a file.
 
     A file is written under a temporary name and renamed at the end of the `with` block; if the block raises, or wrote
-    nothing, it is deleted. Control characters are removed from text that goes to a terminal. Raises HipError when the
-    file cannot be created (exit code 2) or written (exit code 1). BrokenPipeError is not caught.
+    nothing, it is deleted. Devices, named pipes and open descriptors such as /dev/stdout are written to, not replaced.
+    A terminal gets text with escapes in place of what would steer it (`hipcli.output.printable`); everything else gets
+    it as it is, but for U+FFFD in place of what no text holds. Raises HipError when the file cannot be created (exit
+    code 2) or written (exit code 1). BrokenPipeError is not caught.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self._path = None if path == STDOUT else path
         self._temporary: Path | None = None
         self._stream: TextIO = sys.stdout
         self._column = 0
         self._written = False
-        if path is not None:
-            self._open(path)
+        if self._path is not None:
+            self._open(self._path)
         self.terminal = self._stream.isatty()
+        self._printable = Printable()
 
     def write(self, text: str) -> None:
-        """Write `text` and flush."""
-        if self.terminal:
-            text = printable(text)
+        """Write `text` and flush. On a terminal, a last character that depends on the next one waits for it."""
+        self._write(self._printable.feed(text) if self.terminal else as_text(text))
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
         try:
             # A pipe may accept only part of a long write; an unbuffered stream then loses the rest without an error.
             for start in range(0, len(text), _PIPE):
@@ -46,12 +56,12 @@ class Output:
             raise
         except OSError as error:
             raise HipError(f"{self._path or 'standard output'}: {error.strerror}") from error
-        if text:
-            self._written = True
-            self._column = len(text) - text.rfind("\n") - 1
+        self._written = True
+        self._column = len(text) - text.rfind("\n") - 1
 
     def end_line(self) -> None:
         """Write a line feed unless the last text written ended with one."""
+        self._write(self._printable.end())
         if self._column:
             self.write("\n")
 
@@ -71,44 +81,82 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._path is not None:
-            self._close(complete=error is None and self._written)
-        elif error is not None and not isinstance(error, BrokenPipeError):
+            self._close(error)
+        elif error is None:
+            self._write(self._printable.end())
+        elif not isinstance(error, BrokenPipeError):
             with contextlib.suppress(HipError, OSError):
                 self.end_line()
 
     def _open(self, path: Path) -> None:
         try:
-            # Symbolic links are followed, not replaced. Devices and named pipes are opened, not replaced.
-            target = Path(os.path.realpath(path))
-            if target.exists() and not target.is_file():
-                self._stream = target.open("w", encoding="utf-8")
-                return
-            self._temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            self._stream = open(descriptor, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
-            if target.exists():
-                os.fchmod(descriptor, stat.S_IMODE(target.stat().st_mode))
+            self._stream = self._opened(path)
         except OSError as error:
             hint = "choose a place that can be written to with --output"
             raise HipError(f"{path}: {error.strerror}", hint, ExitCode.USAGE) from error
 
-    def _close(self, complete: bool) -> None:
+    def _opened(self, path: Path) -> TextIO:
+        descriptor = _descriptor(path)
+        if descriptor is not None:
+            # Opened by its name, a file would be written from its beginning again.
+            return open(os.dup(descriptor), "w", encoding="utf-8")
+        if path.exists() and not path.is_file():
+            return path.open("w", encoding="utf-8")
+        target = Path(os.path.realpath(path))  # links are followed, not replaced
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
+            self._temporary = temporary
+            if target.exists():
+                os.fchmod(number, stat.S_IMODE(target.stat().st_mode))
+            return open(number, "w", encoding="utf-8")
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _close(self, error: BaseException | None) -> None:
+        try:
+            if error is None:
+                self._write(self._printable.end())
             self._stream.close()
-            if self._temporary is not None and complete:
+            if self._temporary is not None and error is None and self._written:
                 os.replace(self._temporary, os.path.realpath(self._path or ""))
-        except OSError as error:
-            raise HipError(f"{self._path}: {error.strerror}") from error
+        except OSError as fault:
+            if error is None and not isinstance(fault, BrokenPipeError):
+                raise HipError(f"{self._path}: {fault.strerror}") from fault
+            if error is None:
+                raise
         finally:
             if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
 
 
+def _descriptor(path: Path) -> int | None:
+    """The number of the open descriptor of this process that `path` names, such as 1 for /dev/stdout; else None."""
+    for _ in range(40):  # as many links as Linux follows
+        folder = os.path.realpath(path.parent)
+        own = folder == "/dev/fd" or folder.startswith(f"/proc/{os.getpid()}/")
+        if own and _DESCRIPTORS.fullmatch(folder) and path.name.isdecimal():
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = Path(folder, os.readlink(path))
+    return None
+
+
 def write_json(output: Output, value: dict[str, Any]) -> None:
-    """Write `value` as one JSON object, followed by a line feed."""
+    """Write `value` as one JSON object, followed by a line feed.
+
+    Escapes of JSON stand for what no text holds, such as the lone surrogates of file names that are not valid UTF-8,
+    and on a terminal for what would steer it.
+    """
     text = json.dumps(value, ensure_ascii=not output.utf8, indent=2)
-    # File names that are not valid UTF-8 contain lone surrogates, which only a JSON escape can represent.
-    output.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+    escaped = printable(text, _json_escape) if output.terminal else as_text(text, _json_escape)
+    output.write(escaped + "\n")
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 class AnswerWriter:

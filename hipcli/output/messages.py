@@ -1,10 +1,10 @@
-"""Messages on standard error: errors, warnings and notices, and how text is made safe to print."""
+"""Messages on standard error: errors, warnings and notices, each in one line that steers no terminal."""
 
 import contextlib
 import sys
-import unicodedata
 
 from hipcli.errors import HipError
+from hipcli.output.printable import printable
 
 _quiet = False
 
@@ -41,18 +41,10 @@ def say(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """`text` on one line: line feeds and tabs become spaces, other control characters are removed.
-
-    Meant for file names, which may contain any of them.
+    """`text` on one line, for file names, titles and messages: line feeds and tabs become spaces, and what a terminal
+    would obey or hide an escape, wherever the line goes.
     """
     return printable(text.replace("\n", " ").replace("\t", " "))
-
-
-def printable(text: str) -> str:
-    """`text` with control characters removed, except line feed and tab: a terminal would act on the others."""
-    if text.isprintable():
-        return text
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def _print(text: str) -> None:

@@ -188,7 +188,7 @@ def test_terminal_is_safe_from_the_model(note: Path, tmp_path: Path) -> None:
         "main()\n"
     )
     shown = on_terminal([sys.executable, str(program), "summarize", "--quiet", str(note)])
-    assert shown.expandtabs() == "red [31malert2J\ttab\r\n".expandtabs()
+    assert shown.expandtabs() == "red \\x1b[31malert\\x9b2J\\x07\\x08\ttab\r\n".expandtabs()
 
 
 @pytest.mark.parametrize(
