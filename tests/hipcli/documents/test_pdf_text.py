@@ -4,11 +4,6 @@ import pytest
 
 from hipcli.documents.readers.hyphens import join_hyphenated
 from hipcli.documents.readers.pdf_text import clean
-from hipcli.documents.readers.running_lines import drop_running_lines as drop_running_lines_and_say
-
-
-def drop_running_lines(texts: list[str]) -> list[str]:
-    return drop_running_lines_and_say(texts, [None] * len(texts), keep=False)[0]
 
 
 class TestRepairs:
@@ -32,36 +27,3 @@ class TestRepairs:
         started = time.perf_counter()
         join_hyphenated(["x" * 1_000_000, "a-" * 500_000])
         assert time.perf_counter() - started < 5
-
-    def test_running_heads_and_page_numbers_go_and_the_first_head_stays(self) -> None:
-        pages = [f"A Short History\nbody of page {letter}\n{n}" for n, letter in enumerate("abcdefgh", 31)]
-        cleaned = drop_running_lines(pages)
-        assert cleaned[0] == "A Short History\nbody of page a"
-        assert cleaned[1:] == [f"body of page {letter}" for letter in "bcdefgh"]
-
-    def test_several_running_lines(self) -> None:
-        pages = [f"body {letter}\nConfidential\n{n} of 9" for n, letter in enumerate("abcdefghi", 1)]
-        assert drop_running_lines(pages)[3:5] == ["body d", "body e"]
-
-    def test_alternating_heads(self) -> None:
-        heads = [f"{n} THE SIEGE" if n % 2 else f"CHAPTER TWO {n}" for n in range(1, 13)]
-        pages = [f"{head}\nbody {letter}" for head, letter in zip(heads, "abcdefghijkl", strict=True)]
-        assert drop_running_lines(pages)[:2] == pages[:2]
-        assert drop_running_lines(pages)[2:] == [f"body {letter}" for letter in "cdefghijkl"]
-
-    def test_rows_of_a_table_stay(self) -> None:
-        numbers = [17, 4, 99, 3, 58, 21, 7, 64]
-        pages = [f"{chr(97 + n)}\n{number} {number * 7 % 50}" for n, number in enumerate(numbers)]
-        assert drop_running_lines(pages) == pages
-
-    def test_closing_braces_stay(self) -> None:
-        pages = [f"function {chr(97 + n)} {{\n}}" for n in range(8)]
-        assert drop_running_lines(pages) == pages
-
-    def test_a_line_on_few_pages_stays(self) -> None:
-        pages = [f"{'Thank you' if n < 3 else chr(97 + n)}\nbody" + chr(97 + n) for n in range(10)]
-        assert drop_running_lines(pages) == pages
-
-    def test_short_documents_are_left_alone(self) -> None:
-        pages = [f"Head\nbody\n{n}" for n in range(5)]
-        assert drop_running_lines(pages) == pages
