@@ -2,8 +2,10 @@
 
 import re
 
-# PDFium puts one of these where it took out a hyphen and the line end after it.
+# PDFium puts one of these where it took out a hyphen, hard or soft, and the line end after it.
 _REMOVED_HYPHEN = re.compile("[\x02\ufffe]")
+# A PDF draws all its hyphens: a soft one within a line is a hyphen of a font that calls it so.
+_SOFT_HYPHEN = re.compile(r"\u00ad(?!\n)")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\uffff]")
 # Only these seven: NFKC would also turn x² into x2.
 _LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)))
@@ -12,5 +14,5 @@ _LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", 
 def clean(text: str) -> str:
     """Text of one page without what is no text; its lines end in "\\n" and not in spaces."""
     text = _REMOVED_HYPHEN.sub("-\n", text.replace("\r\n", "\n"))
-    text = _CONTROLS.sub("", text).translate(_LIGATURES)
+    text = _SOFT_HYPHEN.sub("-", _CONTROLS.sub("", text)).translate(_LIGATURES)
     return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
