@@ -12,7 +12,7 @@ from hipcli.cli.options import GPU_REFRESH
 from hipcli.cli.settings import Settings
 from hipcli.disk import sessions
 from hipcli.documents.document import Document
-from hipcli.documents.inputs import default_paths, read_documents, standard_input
+from hipcli.documents.inputs import default_paths, standard_input
 from hipcli.engine import runtime
 from hipcli.engine.events import Done, Event, Token
 from hipcli.engine.resume import read
@@ -22,6 +22,7 @@ from hipcli.output import messages
 from hipcli.output.answers import AnswerWriter, Output, write_json
 from hipcli.output.dry_run import write_budgets
 from hipcli.output.progress import Update, progress
+from hipcli.output.reading import ReadingReport
 from hipcli.output.result import Answer, Result
 from hipcli.planning import kv_cache
 from hipcli.planning.budget import GIB, Budget, DocumentCount
@@ -66,20 +67,24 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     prompt = templates.load(settings.prompt, settings.parameters, settings.length)
     with Output(settings.output) as output:
         start = time.monotonic()
-        documents, failed = _read_documents(paths, settings)
+        report = ReadingReport()
+        documents = _read_documents(paths, settings, report)
         if not documents:
             return ExitCode.FAILED
         read_s = time.monotonic() - start
+        failed = report.failed
         model = runtime.open_runtime(settings, messages.say)
         jobs = _plan(task, documents, prompt, model, settings)
         if settings.dry_run:
-            write_budgets(output, task.command, model.name, [r.budget for r in jobs], settings.as_json)
+            budgets = [job.budget for job in jobs]
+            write_budgets(output, task.command, model.name, budgets, report.as_json() if settings.as_json else None)
             return _exit_code(failed, too_long=not all(job.budget.fits for job in jobs))
         fitting = [job for job in jobs if _fits(job, model.name, task.can_split)]
         _announce(fitting, model.name, settings)
         counts = [count for job in jobs for count in job.budget.documents]
         result = Result(task.command, settings, model.name, model.revision, model.shape.window)
-        result.documents = list(zip(documents, counts, strict=True))
+        result.documents = report.as_json()
+        result.counts = counts
         result.read_s = read_s
         result.titled = len(jobs) * len(task.questions) > 1
         if fitting:
@@ -88,22 +93,11 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         return _exit_code(failed, too_long=len(fitting) < len(jobs))
 
 
-def _read_documents(paths: list[str] | None, settings: Settings) -> tuple[list[Document], bool]:
-    """All documents that can be read, and whether there was one that cannot. Both are told about as they come."""
+def _read_documents(paths: list[str] | None, settings: Settings, report: ReadingReport) -> list[Document]:
     stdin = standard_input()
     found = default_paths(paths, stdin)
-    documents: list[Document] = []
-    failed = False
     with progress("Reading", not settings.quiet):
-        for item in read_documents(found, settings.read_options, stdin):
-            if isinstance(item, HipError):
-                messages.report(item)
-                failed = True
-                continue
-            documents.append(item)
-            for warning in item.warnings:
-                messages.warn(f"{item.path}: {warning}")
-    return documents, failed
+        return list(report.read(found, settings.read_options, stdin))
 
 
 def _plan(

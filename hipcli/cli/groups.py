@@ -8,7 +8,10 @@ import typer
 from hipcli.cli import options as o
 from hipcli.cli.attention import AttentionOptions
 from hipcli.cli.flatten import Group
+from hipcli.documents.options import Ocr, ReadOptions
 from hipcli.models.resolve import DEFAULT_MODEL
+
+READING = ReadOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,15 @@ class InputOptions(Group):
             rich_help_panel=o.INPUT,
         ),
     ] = False
+    links: Annotated[
+        bool,
+        typer.Option(
+            "--links",
+            metavar="",
+            help="In directories, follow links, each file once.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = False
     pages: Annotated[
         str | None,
         typer.Option(
@@ -79,6 +91,54 @@ class InputOptions(Group):
             show_default=False,
         ),
     ] = None
+    ocr: Annotated[
+        Ocr,
+        typer.Option(
+            "--ocr",
+            help="Recognise text in scans: where there is no text (auto), never (off), or everywhere (force).",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = "auto"
+    keep_running_lines: Annotated[
+        bool,
+        typer.Option(
+            "--keep-running-lines",
+            metavar="",
+            help="Read page numbers and the titles at the head and foot of PDF pages, too.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = False
+    hidden: Annotated[
+        bool,
+        typer.Option(
+            "--hidden",
+            metavar="",
+            help="Read text that a viewer of the PDF does not show, too.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = False
+    read_seconds: Annotated[
+        float,
+        typer.Option(
+            "--read-seconds",
+            metavar="SECONDS",
+            min=0.1,
+            max=86_400,
+            help="Longest time to read a document, or a page where text is recognised.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = READING.seconds
+    read_memory: Annotated[
+        float,
+        typer.Option(
+            "--read-memory",
+            metavar="GIB",
+            min=0.125,
+            max=1024,
+            help="Most memory to read a document.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = READING.memory / 1024
 
 
 @dataclass(frozen=True, kw_only=True)

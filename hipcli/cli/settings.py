@@ -98,6 +98,12 @@ def read_options(options: InputOptions) -> ReadOptions:
         pages=options.pages,
         password=options.password,
         encoding=options.encoding,
+        links=options.links,
+        ocr=options.ocr,
+        running_lines=options.keep_running_lines,
+        hidden=options.hidden,
+        seconds=options.read_seconds,
+        memory=round(options.read_memory * 1024),
     )
 
 

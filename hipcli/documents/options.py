@@ -3,11 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from hipcli.documents.folders import check_patterns
+from hipcli.documents.gitignore import check_patterns
 from hipcli.documents.page_ranges import PageRanges, parse_page_ranges
 from hipcli.documents.readers.text import check_encoding
 
 Ocr = Literal["auto", "off", "force"]
+
 MIB = 2**20
 
 
@@ -56,4 +57,5 @@ class ReadOptions:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ReadOptions":
-        return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
+        values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+        return cls(**values)

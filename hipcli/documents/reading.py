@@ -1,50 +1,86 @@
 """The bytes of one file to documents: its own, and those of the files inside it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 
 from hipcli.documents.document import Content, Document, Member, Skipped
 from hipcli.documents.formats import reader, reader_name
 from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.text import NotTextError
 from hipcli.errors import HipError
 
 _MOST_NESTED = 4  # an archive in an archive in a message ...
-_MOST_MEMBERS = 100_000
 
-Result = Document | Skipped | HipError
+
+class ReadingError(HipError):
+    """Why the file at `path`, which is a document or should be, cannot be read."""
+
+    def __init__(self, path: str, error: HipError) -> None:
+        super().__init__(error.message, error.hint, error.exit_code)
+        self.path = path
+
+
+Result = Document | Skipped | ReadingError
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The file at `path` is being read from here on."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The file at `path` and those inside it are read, or never will be."""
+
+    path: str
 
 
 class EmptyError(HipError):
     """The document has no text to read."""
 
 
-def read_bytes(data: bytes, path: str, where: str, options: ReadOptions, depth: int = 0) -> Iterator[Result]:
+def read_bytes(
+    data: bytes, path: str, where: str, options: ReadOptions, found: bool, ended: Set[str] = frozenset(), depth: int = 0
+) -> Iterator[Result | Begun | Ended]:
     """The document in `data`, called `where` in errors, and then every file inside it, named "PATH/MEMBER".
 
-    What cannot be read yields its HipError in its place.
+    What cannot be read yields its error in its place; what is no document at all is Skipped, if it was `found` in a
+    directory or an archive and not named. Members whose paths are in `ended` are passed over.
     """
+    yield Begun(path)
     try:
         content = _read(data, path, where, options)
+        if content.pages or not content.members:
+            yield _document(content, path, where, options, data)
+    except (NotTextError, EmptyError) as error:
+        yield Skipped(path, error.message.removeprefix(f"{where}: ")) if found else ReadingError(path, error)
     except HipError as error:
-        yield error
+        yield ReadingError(path, error)
+    else:
+        for member in content.members:
+            inner = f"{path}/{member.name}"
+            if inner not in ended:
+                yield from _read_member(member, inner, options, ended, depth + 1)
+    yield Ended(path)
+
+
+def _read_member(
+    member: Member, path: str, options: ReadOptions, ended: Set[str], depth: int
+) -> Iterator[Result | Begun | Ended]:
+    if depth > _MOST_NESTED:
+        yield Skipped(path, f"is in {_MOST_NESTED} files around each other")
         return
-    if content.pages or not content.members:
-        yield _document(content, path, where, options, data)
-    for member in content.members:
-        inner = f"{path}/{member.name}"
-        if depth == _MOST_NESTED:
-            yield Skipped(inner, f"is {_MOST_NESTED} files deep in others")
-            continue
-        yield from _read_member(member, inner, options, depth + 1)
-
-
-def _read_member(member: Member, path: str, options: ReadOptions, depth: int) -> Iterator[Result]:
+    yield Begun(path)
     try:
         data = member.read()
     except HipError as error:
-        yield error
+        yield ReadingError(path, error)
+        yield Ended(path)
         return
-    yield from read_bytes(data, path, path, options, depth)
+    yield from read_bytes(data, path, path, options, True, ended, depth)
 
 
 def _read(data: bytes, path: str, where: str, options: ReadOptions) -> Content:
@@ -53,9 +89,9 @@ def _read(data: bytes, path: str, where: str, options: ReadOptions) -> Content:
     return reader(reader_name(path, data))(data, where, options)
 
 
-def _document(content: Content, path: str, where: str, options: ReadOptions, data: bytes) -> Document | HipError:
+def _document(content: Content, path: str, where: str, options: ReadOptions, data: bytes) -> Document:
     if not any(page.text.strip() for page in content.pages):
-        return EmptyError(f"{where}: has no text, only white space", "check that it is the file you mean")
+        raise EmptyError(f"{where}: has no text, only white space", "check that it is the file you mean")
     warnings = content.warnings
     if options.pages is not None and content.kind != "pdf":
         warnings = (*warnings, "--pages does not apply: only a PDF has pages.")

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from hipcli.documents.document import Document
-from hipcli.documents.inputs import read_documents, standard_input
-from hipcli.documents.options import ReadOptions
+from hipcli.documents.inputs import read_or_raise
 from hipcli.engine.events import Token
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.scoring import Rouge, contains, exact_match, token_f1
@@ -186,8 +185,4 @@ def _write(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item],
 
 
 def _read(path: Path) -> Document:
-    for found in read_documents([str(path)], ReadOptions(), standard_input()):
-        if isinstance(found, HipError):
-            raise found
-        return found
-    raise HipError(f"{path}: nothing to read")
+    return read_or_raise([str(path)])[0]

@@ -9,10 +9,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hipcli.evaluation.intervals import Kind, estimate, standard_error
 from hipcli.evaluation.specs import Spec
 from hipcli.evaluation.store import Record
+from hipcli.output.messages import one_line
 
 # Which interval suits which metric.
 INTERVALS: dict[str, Kind] = {
@@ -109,13 +111,13 @@ def table(found: Sequence[Row]) -> str:
     made = Table(box=None, pad_edge=False, header_style="")
     extra = [name for name in ("perplexity", "mass") if any(name in row for row in found)]
     for title in ("context", "group", "attention", "n", *names, *extra):
-        made.add_column(title, justify="left" if title in ("group", "attention") else "right", no_wrap=True)
+        made.add_column(_literal(title), justify="left" if title in ("group", "attention") else "right", no_wrap=True)
     for row in found:
         counts = {metric["n"] for metric in row["metrics"].values()}
         made.add_row(
             str(row["context"]),
-            row["group"],
-            row["attention"],
+            _literal(row["group"]),
+            _literal(row["attention"]),
             "/".join(map(str, sorted(counts))),
             *(_cell(row["metrics"].get(name)) for name in names),
             *(_extra(row.get(name)) for name in extra),
@@ -152,13 +154,18 @@ def heat(records: Sequence[Record]) -> dict[int, list[float | None]]:
 
 def heat_table(name: str, cells: Mapping[int, Sequence[float | None]]) -> str:
     """Depth across, length down, in per cent."""
-    made = Table(box=None, pad_edge=False, header_style="", title=f"{name}: found, % by depth", title_justify="left")
+    made = Table(box=None, pad_edge=False, header_style="", title=_literal(f"{name}: found, % by depth"), title_justify="left")
     made.add_column("context", justify="right")
     for i in range(_BINS):
         made.add_column(f"{100 * i // _BINS}-{100 * (i + 1) // _BINS}", justify="right")
     for context, shares in cells.items():
         made.add_row(str(context), *("" if share is None else f"{100 * share:.0f}" for share in shares))
     return _text(made)
+
+
+def _literal(text: str) -> Text:
+    """`text` from a user's file as a cell: Rich would take brackets in it for markup."""
+    return Text(one_line(text))
 
 
 def _text(made: Table) -> str:

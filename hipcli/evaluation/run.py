@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hipcli.cli.eval_options import EvalOptions
-from hipcli.documents.document import Document
-from hipcli.documents.inputs import default_paths, read_documents, standard_input
-from hipcli.documents.options import ReadOptions
+from hipcli.documents.inputs import read_or_raise
 from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import ExitCode, HipError
 from hipcli.evaluation.specs import Spec, parse, tokens
@@ -66,7 +64,7 @@ def _units(options: EvalOptions, subject: "Subject") -> tuple[list["Unit"], list
         if limit is None:
             raise _usage("the model does not say how long its window is", "say --context")
         return questions.units(items, options.task == "summary", limit, options.n, options.seed, subject)
-    documents = _documents(options.paths)
+    documents = read_or_raise(options.paths)
     files = fingerprint(documents)
     corpus = Corpus(documents, lambda text: len(subject.encoder.text(text)))
     contexts = [tokens(part) for part in (options.context or "8k").split(",")]
@@ -79,16 +77,6 @@ def _units(options: EvalOptions, subject: "Subject") -> tuple[list["Unit"], list
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise _usage(f"--kinds {unknown[0]}: no such kind", f"kinds: {', '.join(KINDS)}")
     return needle.units(corpus, files, kinds, contexts, n, options.seed), []
-
-
-def _documents(paths: list[str] | None) -> list[Document]:
-    stdin = standard_input()
-    documents = []
-    for found in read_documents(default_paths(paths, stdin), ReadOptions(), stdin):
-        if isinstance(found, HipError):
-            raise found
-        documents.append(found)
-    return documents
 
 
 def _specs(texts: Sequence[str]) -> list[Spec]:

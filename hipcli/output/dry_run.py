@@ -1,17 +1,21 @@
 """What `--dry-run` prints: the tokens and the memory that each prompt would need."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hipcli.output.answers import Output, write_json
 from hipcli.output.messages import one_line
 from hipcli.planning.budget import GIB, MEMORY_PARTS, Budget
 
 
-def write_budgets(output: Output, command: str, model: str, budgets: Sequence[Budget], as_json: bool) -> None:
-    """Write the budget of each prompt: one table each, or one JSON object for all."""
-    if as_json:
+def write_budgets(
+    output: Output, command: str, model: str, budgets: Sequence[Budget], documents: list[dict[str, Any]] | None
+) -> None:
+    """Write the budget of each prompt: a table each, or with the reading report `documents` one JSON object for all."""
+    if documents is not None:
         listed = [budget.as_json() for budget in budgets]
-        write_json(output, {"schema_version": 1, "command": command, "model": model, "readings": listed})
+        report = {"schema_version": 2, "command": command, "model": model, "documents": documents}
+        write_json(output, {**report, "readings": listed})
     else:
         output.write("\n".join(_table(model, budget) for budget in budgets))
 

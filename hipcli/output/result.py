@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hipcli.cli.settings import Settings
-from hipcli.documents.document import Document
 from hipcli.engine.events import FinishReason
 from hipcli.planning.budget import GIB, DocumentCount
 from hipcli.planning.plan import Execution, Plan
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ class Result:
     model: str
     revision: str
     window: int | None
-    documents: list[tuple[Document, DocumentCount]] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)  # see output.reading
+    counts: list[DocumentCount] = field(default_factory=list)  # of those that are read
     titled: bool = False  # several answers, so that each needs a title
     answers: list[Answer] = field(default_factory=list)
     plan: Plan | None = None
@@ -65,19 +65,7 @@ class Result:
             "command": self.command,
             "model": self.model,
             "revision": self.revision or None,
-            "documents": [
-                {
-                    "id": f"d{number}",
-                    "path": document.path,
-                    "sha256": document.sha256,
-                    "kind": document.kind,
-                    "pages": count.pages,
-                    "characters": count.characters,
-                    "tokens": count.tokens,
-                    "warnings": list(document.warnings),
-                }
-                for number, (document, count) in enumerate(self.documents, 1)
-            ],
+            "documents": self._documents(),
             "answers": [
                 {
                     "question": answer.question,
@@ -109,6 +97,18 @@ class Result:
             },
             "memory": {"peak_gib": round(self.peak_bytes / GIB, 2)},
         }
+
+    def _documents(self) -> list[dict[str, Any]]:
+        """The reading report, where documents that are read have an id and a number of tokens, too."""
+        counts = enumerate(self.counts, 1)
+        documents = []
+        for document in self.documents:
+            number, tokens = None, 0
+            if document["status"] == "read":
+                number, count = next(counts)
+                tokens = count.tokens
+            documents.append({"id": None if number is None else f"d{number}", **document, "tokens": tokens})
+        return documents
 
     def statistics(self) -> str:
         """The same in one line."""

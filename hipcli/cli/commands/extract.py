@@ -1,73 +1,75 @@
-"""`hip extract`: print the text hip would read. Needs no model."""
+"""`hip extract`: print the text hip would read, or a report of the reading. Needs no model."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hipcli.cli.flatten import flattened
 from hipcli.cli.groups import InputOptions
 from hipcli.documents.document import Document
+from hipcli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from hipcli.output.answers import Output
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", show_default=False)]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Print a line for each file instead of its text: how it was read, what may be missing, what was left out.",
+        show_default=False,
+    ),
+]
 
 
 @flattened
-def extract(options: InputOptions, as_json: Json = False) -> None:
+def extract(options: InputOptions, report: Report = False, as_json: Json = False) -> None:
     """Print the text hip would read. No model needed."""
     from hipcli.cli.settings import read_options
-    from hipcli.documents.inputs import default_paths, read_documents, standard_input
-    from hipcli.errors import ExitCode, HipError
+    from hipcli.documents.inputs import default_paths, standard_input
     from hipcli.output.answers import Output, write_json
-    from hipcli.output.messages import report, warn
+    from hipcli.output.reading import ReadingReport
 
     reading = read_options(options)
     stdin = standard_input()
-    documents: list[Document] = []
-    failed = False
-    for result in read_documents(default_paths(options.paths, stdin), reading, stdin):
-        if isinstance(result, HipError):
-            failed = True
-            report(result)
-            continue
-        documents.append(result)
-        for warning in result.warnings:
-            warn(f"{result.path}: {warning}")
-    if documents:
-        with Output() as output:
+    found = ReadingReport()
+    documents = found.read(default_paths(options.paths, stdin), reading, stdin)
+    with Output() as output, closing(documents):
+        if not as_json and not report:
+            _write_texts(output, documents)
+        else:
+            read = list(documents)
             if as_json:
-                write_json(output, _as_json(documents))
+                entries = found.as_json()
+                if not report:
+                    _add_pages(entries, read)
+                write_json(output, {"schema_version": 2, "command": "extract", "documents": entries})
             else:
-                output.write(_as_text(documents))
-    if failed:
+                output.write("".join(f"{line}\n" for line in found.lines()))
+    if found.failed:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _as_text(documents: list[Document]) -> str:
+def _add_pages(entries: list[dict[str, Any]], documents: list[Document]) -> None:
+    """Put the pages with their text where only their number is."""
+    left = iter(documents)
+    for entry in entries:
+        entry["pages"] = [vars(page) for page in next(left).pages] if entry["status"] == "read" else None
+
+
+def _write_texts(output: "Output", documents: Iterator[Document]) -> None:
+    """Write each text as soon as it is read, below its name where there are several."""
     from hipcli.output.messages import one_line
     from hipcli.prompt.templates import marked_text
 
-    parts = []
-    for document in documents:
-        if len(documents) > 1:
-            parts.append(f"==> {one_line(document.path)} <==\n")
+    first = next(documents, None)
+    second = next(documents, None)
+    for document in chain(filter(None, (first, second)), documents):
+        if second is not None:
+            output.write(f"==> {one_line(document.path)} <==\n")
         text = marked_text(document)
-        parts.append(text if text.endswith("\n") else f"{text}\n")
-    return "".join(parts)
-
-
-def _as_json(documents: list[Document]) -> dict[str, Any]:
-    return {
-        "schema_version": 1,
-        "command": "extract",
-        "documents": [
-            {
-                "path": document.path,
-                "kind": document.kind,
-                "sha256": document.sha256,
-                "characters": document.characters,
-                "warnings": list(document.warnings),
-                "pages": [{"number": page.number, "label": page.label, "text": page.text} for page in document.pages],
-            }
-            for document in documents
-        ],
-    }
+        output.write(text if text.endswith("\n") else f"{text}\n")

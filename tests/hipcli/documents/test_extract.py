@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 import typer
+from schemas import schema
 from typer.testing import CliRunner, Result
 
 from hipcli.cli.commands.extract import extract
@@ -57,16 +59,17 @@ def test_json(tmp_path: Path, book: Path) -> None:
     result = run("--json", book, tmp_path / "z.md")
     extracted = json.loads(result.stdout)
     first, second = extracted.pop("documents")
-    assert extracted == {"schema_version": 1, "command": "extract"}
+    assert extracted == {"schema_version": 2, "command": "extract"}
+    jsonschema.validate(json.loads(result.stdout), schema("extract.schema.json"))
     assert (first["kind"], first["characters"], len(first["sha256"])) == ("pdf", 7 + 25, 64)
     assert first["warnings"] == ["no text on 1 of 3 pages: 3."]
     assert first["pages"][:2] == [
-        {"number": 1, "label": "i", "text": "Preface"},
-        {"number": 2, "label": "1", "text": "Chapter One\nIt was a dark"},
+        {"number": 1, "label": "i", "text": "Preface", "recognised": False},
+        {"number": 2, "label": "1", "text": "Chapter One\nIt was a dark", "recognised": False},
     ]
     assert (second["path"], second["pages"]) == (
         str(tmp_path / "z.md"),
-        [{"number": 1, "label": None, "text": "# né\n"}],
+        [{"number": 1, "label": None, "text": "# né\n", "recognised": False}],
     )
 
 
@@ -83,9 +86,29 @@ def test_failure_is_reported_and_the_rest_printed(tmp_path: Path) -> None:
     assert result.stderr.count("hint: ") == 2
 
 
-def test_nothing_readable_prints_nothing(tmp_path: Path) -> None:
+def test_nothing_readable_prints_no_text_but_says_so_in_json(tmp_path: Path) -> None:
+    assert (run(tmp_path / "gone").exit_code, run(tmp_path / "gone").stdout) == (1, "")
     result = run("--json", tmp_path / "gone")
-    assert (result.exit_code, result.stdout) == (1, "")
+    (entry,) = json.loads(result.stdout)["documents"]
+    assert (result.exit_code, entry["status"], entry["pages"]) == (1, "failed", None)
+    assert entry["reason"] == "no such file or directory"
+    jsonschema.validate(json.loads(result.stdout), schema("extract.schema.json"))
+
+
+def test_a_report_has_a_line_for_each_file(tmp_path: Path, book: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"\0\1\2\3" * 9)
+    (tmp_path / "z.txt").write_bytes("né".encode())
+    result = run("--report", tmp_path, tmp_path / "gone")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"not read: {tmp_path}/a.bin: is binary, or text in an unknown encoding",
+        f"read: {book}: pdf; 3 pages; 32 characters; by pdfium; no text on 1 of 3 pages: 3",
+        f"read: {tmp_path}/z.txt: text; 2 characters; utf-8 (valid); by text",
+        f"failed: {tmp_path}/gone: no such file or directory",
+    ]
+    assert f"hip: warning: {tmp_path}/a.bin: not read: is binary" in result.stderr
+    entries = json.loads(run("--report", "--json", tmp_path).stdout)["documents"]
+    assert [(entry["status"], entry["pages"]) for entry in entries] == [("skipped", None), ("read", 3), ("read", None)]
 
 
 def test_standard_input_is_read_if_piped() -> None:
