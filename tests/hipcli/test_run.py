@@ -303,13 +303,27 @@ def test_the_context_has_room_for_the_longest_question_and_its_answer(hip: Run, 
 
 
 def test_pages_are_marked(hip: Run, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = Document("b.pdf", "pdf", (Page(3, "three"), Page(4, "four")), "0" * 64, ("a warning",))
-    monkeypatch.setattr("hipcli.run.read_documents", lambda *_: iter([document]))
+    pages = (Page(3, "three"), Page(4, "four"))
+    document = Document("b.pdf", "pdf", pages, "0" * 64, ("a warning",), unit="page")
+    monkeypatch.setattr("hipcli.output.reading.read_documents", lambda *_: (item for item in [document]))
     done = hip("summarize", "--json", "b.pdf")
     assert "[page 3]\nthree\n[page 4]\nfour" in fake.reads[0]
     assert done.err == "hip: warning: b.pdf: a warning\n"
     (described,) = json.loads(done.out)["documents"]
     assert (described["pages"], described["warnings"]) == (2, ["a warning"])
+
+
+def test_what_is_not_read_is_listed_too(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"\0\1\2\3" * 9)
+    (tmp_path / "b.txt").write_text("Open.")
+    done = hip("summarize", "--json", tmp_path)
+    answer = json.loads(done.out)
+    jsonschema.validate(answer, schema("answer.schema.json"))
+    assert [(item["id"], item["status"]) for item in answer["documents"]] == [(None, "skipped"), ("d1", "read")]
+    assert f"hip: warning: {tmp_path}/a.bin: not read: is binary" in done.err
+    budget = json.loads(hip("summarize", "--json", "--dry-run", tmp_path).out)
+    jsonschema.validate(budget, schema("budget.schema.json"))
+    assert [item["status"] for item in budget["documents"]] == ["skipped", "read"]
 
 
 def test_file_names_that_are_not_utf8(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
