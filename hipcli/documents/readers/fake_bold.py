@@ -6,7 +6,7 @@ tell that from "aabb", so they are looked at where text looks doubled.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pypdfium2
@@ -15,6 +15,7 @@ import pypdfium2.raw as pdfium
 _DOUBLED = re.compile(r"(?:(\w)\1){3}")
 _MIN_LINE = 6  # characters
 _MAX_SHIFT = 0.5  # of a letter's width and height: the next letter of a word is about a width away
+_MIN_LETTERS = 3  # different ones: boxes of one letter may be too wide and overlap in a genuine double
 _MIN_SPACE = 0.35  # of the wider letter beside it
 _CELL = 8.0  # points
 _MAX_IN_CELL = 16  # the same letter in one cell: enough for any legible text
@@ -58,6 +59,14 @@ def looks_doubled(text: str) -> bool:
     return _DOUBLED.search(text) is not None or any(_is_twice(line) for line in text.split("\n"))
 
 
+def without_copies(text: str, textpage: pypdfium2.PdfTextPage) -> str:
+    """`text`, which PDFium gives for the page, without the letters that it has twice."""
+    if not looks_doubled(text):
+        return text
+    drawn = list(characters(textpage))
+    return drawn_once(drawn) if _copies(drawn) else text
+
+
 def characters(textpage: pypdfium2.PdfTextPage) -> Iterator[Character]:
     """The characters of a page in PDFium's order."""
     for index in range(textpage.count_chars()):
@@ -67,30 +76,48 @@ def characters(textpage: pypdfium2.PdfTextPage) -> Iterator[Character]:
 
 def drawn_once(characters: Iterable[Character]) -> str:
     """Their text, without the letters that lie upon the same letter."""
-    seen: dict[tuple[str, int, int], list[Character]] = defaultdict(list)
+    characters = list(characters)
+    copies = _copies(characters)
+    if not copies:
+        return _as_text(character.text for character in characters)
     text: list[str] = []
     space = ""
     last: Character | None = None
-    dropped: Character | None = None
-    for character in characters:
+    for index, character in enumerate(characters):
         if character.text.isspace():
             space = "\n" if "\n" in (space, character.text) else " "
+        elif index not in copies:
+            if last:
+                # PDFium sees no space between two words where the copy of one letter fills it.
+                text.append(space or (" " if character.follows_a_space_after(last) else ""))
+            text.append(character.text)
+            space, last = "", character
+    return _as_text(text)
+
+
+def _copies(characters: Sequence[Character]) -> set[int]:
+    """Indices of the letters that are drawn again, if several letters are, as far apart."""
+    seen: dict[tuple[str, int, int], list[Character]] = defaultdict(list)
+    shifts: dict[int, tuple[float, float]] = {}
+    for index, character in enumerate(characters):
+        previous = characters[index - 1] if index else None
+        if previous and character.is_part_of(previous):
+            if index - 1 in shifts:
+                shifts[index] = shifts[index - 1]
             continue
-        is_part = last is not None and character.is_part_of(last)
-        if (dropped and character.is_part_of(dropped)) or (
-            not is_part and any(character.is_at(other) for other in _near(seen, character))
-        ):
-            dropped = character
-            continue
-        same = seen[character.cell]
-        if len(same) < _MAX_IN_CELL:
-            same.append(character)
-        if text:
-            # Spaces between two words were taken for part of the letters that lay there.
-            text.append(space or (" " if last and character.follows_a_space_after(last) else ""))
-        text.append(character.text)
-        space, last, dropped = "", character, None
-    return "".join(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        under = next((other for other in _near(seen, character) if character.is_at(other)), None)
+        if under:
+            shifts[index] = (round(character.left - under.left, 1), round(character.bottom - under.bottom, 1))
+        elif not character.text.isspace() and len(seen[character.cell]) < _MAX_IN_CELL:
+            seen[character.cell].append(character)
+    letters: dict[tuple[float, float], set[str]] = defaultdict(set)
+    for index, shift in shifts.items():
+        letters[shift].add(characters[index].text)
+    return {index for index, shift in shifts.items() if len(letters[shift]) >= _MIN_LETTERS}
+
+
+def _as_text(characters: Iterable[str]) -> str:
+    return "".join(characters).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_twice(line: str) -> bool:
