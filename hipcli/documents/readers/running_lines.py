@@ -54,6 +54,8 @@ class _Edges:
         self.found: dict[_Place, list[Numbered]] = {}
         for page, lines in enumerate(pages):
             rows = [row for row, line in enumerate(lines) if line.strip()]
+            if len(rows) == 1:
+                rows = []  # all that the page says
             # A line is at one edge only: on a short page the nearer one.
             first = rows[: min(_EDGE_LINES, (len(rows) + 1) // 2)]
             last = rows[::-1][: min(_EDGE_LINES, len(rows) // 2)]

@@ -111,6 +111,11 @@ class TestContent:
         pages = [f"{WORDS[n]}\n{number} {number * 7 % 50}" for n, number in enumerate(numbers)]
         assert drop(pages) == (pages, ())
 
+    def test_all_that_a_page_says(self) -> None:
+        pages = bodies(foot="#")
+        pages[3] = "4"
+        assert drop(pages)[0] == [*BODIES[:3], "4", *BODIES[4:]]
+
     def test_keep(self) -> None:
         pages = bodies(head="A Short History", foot="#")
         assert drop_running_lines(pages, [None] * 8, keep=True) == (pages, ())
