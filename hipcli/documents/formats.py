@@ -62,6 +62,8 @@ def reader_name(path: str, data: bytes) -> str:
             return name
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _inside_zip(data)
+    if (data[:4], data[8:12]) == (b"RIFF", b"WEBP") or (data[:2], data[6:10]) == (b"BM", b"\0\0\0\0"):
+        return "picture"
     if data[257:262] == b"ustar":
         return "archive"
     by_suffix = _BY_SUFFIX.get(path.lower().rpartition(".")[2], "text") if "." in path else "text"

@@ -4,7 +4,7 @@ Knows Latin, Chinese and Japanese writing. Nothing is loaded from the network: t
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -65,6 +65,15 @@ def recognise(image: "NDArray[np.uint8]") -> Recognised:
         best = max(best, _read(image, 2), key=lambda reading: reading.certainty)
     text = arrange(straighten([(line.text, line.corners) for line in best.lines if line.legible]))
     return Recognised(text, best.certainty, sum(not (line.legible and line.dense) for line in best.lines))
+
+
+def joined(parts: Sequence[Recognised]) -> Recognised:
+    """Several pictures of one page, one after the other."""
+    return Recognised(
+        "\n\n".join(part.text for part in parts if part.text),
+        min((part.certainty for part in parts if part.text), default=0.0),
+        sum(part.unread for part in parts),
+    )
 
 
 def said(pages: Mapping[int, Recognised]) -> Iterator[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MOST_PIXELS = 150_000_000  # of a picture before it is made smaller
 
 

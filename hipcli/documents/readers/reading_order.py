@@ -9,6 +9,7 @@ from statistics import median
 _MARGIN = 0.2  # of a line's height, that what finds lines leaves around them
 _CORE = 0.3  # of a line's height, on either side of its middle: rows that are close together must not touch
 _WIDE = 8  # times its height: a line of prose, and not a cell of a table
+_LEAST_WIDE = 2  # lines of a column
 _LEAST_GUTTER = 0.2  # of the usual height of lines
 _CELLS = 2.0  # of the usual height of lines: a space as wide stands between cells
 _PARAGRAPHS = 1.5  # times the usual distance of rows
@@ -68,6 +69,9 @@ def _line(text: str, corners: Sequence[Corner], cosine: float, sine: float) -> L
 
 def _blocks(lines: Sequence[Line], height: float) -> Iterator[list[Line]]:
     """Parts of the page to be read one after the other, each row by row: where columns begin and end, and columns."""
+    if sum(line.wide for line in lines) < 2 * _LEAST_WIDE:
+        yield list(lines)
+        return
     bands = list(_bands(lines, height))
     whole = _Gap(min(line.left for line in lines), max(line.right for line in lines))
     plain: list[Line] = []
@@ -121,7 +125,7 @@ class _Gap:
     @property
     def divides_prose(self) -> bool:
         # In a table most cells are narrow, and its rows belong together.
-        return min(self.wide_before, self.wide_after) >= 2 and (
+        return min(self.wide_before, self.wide_after) >= _LEAST_WIDE and (
             2 * self.wide_before >= self.before and 2 * self.wide_after >= self.after
         )
 

@@ -1,0 +1,174 @@
+"""Parts of a PDF page that are pictures of text: which they are, and how they are recognised."""
+
+import ctypes
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from hipcli.documents.options import Ocr
+from hipcli.documents.page_ranges import format_page_ranges
+from hipcli.documents.readers import ocr
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top, in points, as PDF counts them
+
+_DOTS_PER_INCH = 200  # 300 read no better, and took longer
+_LEAST_SIDE = 1600  # pixels of the longer side: some pages of scans are the size of a stamp
+_BIG = 0.2  # of the page
+_STAMP = 200  # characters over a picture; a page number, a stamp or "Downloaded from ..." has fewer
+_MOST_OBJECTS = 2000  # that are looked at
+_TOUCHING = 2.0  # points; scans come in strips
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """The whole text of the pages, by number, on which some was recognised, and what a reader should know of it."""
+
+    texts: dict[int, str]
+    warnings: tuple[str, ...] = ()
+
+
+def recognise_pages(
+    document: pypdfium2.PdfDocument, texts: Mapping[int, str], unreadable: Collection[int], when: Ocr
+) -> Recognition:
+    """Recognise what has to be among the pages whose numbers `texts` has, with the text that was read from each.
+
+    That is, if `when` is "auto", pages without text, the pages in `unreadable`, whose text is no good, and big
+    pictures without text over them; if it is "force", all pages. Where nothing is found a page keeps its text.
+    """
+    if when == "off":
+        return Recognition({})
+    found: dict[int, ocr.Recognised] = {}
+    whole: dict[int, str] = {}
+    pictures, failed = [], []
+    for number, text in texts.items():
+        everything = when == "force" or number in unreadable or not text.strip()
+        try:
+            with _page(document, number) as page:
+                boxes = [None] if everything else _unread_pictures(page)
+                if not boxes or (everything and not pdfium.FPDFPage_CountObjects(page)):
+                    continue
+                if not ocr.available():
+                    pictures += [number]
+                    continue
+                parts = [_recognise(page, box) for box in boxes]
+        except pypdfium2.PdfiumError:
+            failed.append(number)
+            continue
+        found[number] = ocr.joined(parts)
+        if found[number].text:
+            whole[number] = found[number].text if everything else _together(text, found[number].text)
+    return Recognition(whole, (*_unrecognised(pictures, failed), *ocr.said(found)))
+
+
+def _unrecognised(pictures: list[int], failed: list[int]) -> Iterator[str]:
+    if pictures:
+        pages = "page" if len(pictures) == 1 else "pages"
+        yield f"text in pictures was not read on {pages} {format_page_ranges(pictures)}; {ocr.INSTALL} adds that."
+    if failed:
+        pages = "page" if len(failed) == 1 else "pages"
+        yield f"{pages} {format_page_ranges(failed)} cannot be drawn, and no text was recognised there."
+
+
+@contextmanager
+def _page(document: pypdfium2.PdfDocument, number: int) -> Iterator[pypdfium2.PdfPage]:
+    page = document[number - 1]
+    try:
+        yield page
+    finally:
+        page.close()
+
+
+def _unread_pictures(page: pypdfium2.PdfPage) -> list[Box]:
+    """Where big pictures are that have hardly any text over them, such as a scan without the text recognised."""
+    left, bottom, right, top = page.get_bbox()
+    whole = max((right - left) * (top - bottom), 1.0)
+    boxes: list[Box] = []
+    for x1, y1, x2, y2 in islice(_pictures(page), _MOST_OBJECTS):
+        boxes = _with(boxes, (max(x1, left), max(y1, bottom), min(x2, right), min(y2, top)))
+    big = [box for box in boxes if _area(box) >= _BIG * whole]
+    textpage = page.get_textpage()
+    try:
+        return [box for box in big if len(textpage.get_text_bounded(*box)) < _STAMP]
+    finally:
+        textpage.close()
+
+
+def _recognise(page: pypdfium2.PdfPage, box: Box | None) -> ocr.Recognised:
+    """The text that a viewer shows in a part of the page, or on all of it. Raises PdfiumError if it cannot be drawn."""
+    width, height = page.get_size()
+    scale = max(_DOTS_PER_INCH / 72, _LEAST_SIDE / max(width, height, 1.0))
+    scale = min(scale, (ocr.MOST_PIXELS / max(width * height, 1.0)) ** 0.5)
+    bitmap = page.render(scale=scale)
+    try:
+        picture: NDArray[np.uint8] = bitmap.to_numpy()[:, :, :3]
+        if box is not None:
+            picture = picture[_rows_and_columns(page, box, bitmap.width, bitmap.height)]
+        return ocr.recognise(picture.copy())
+    finally:
+        bitmap.close()
+
+
+def _together(text: str, recognised: str) -> str:
+    """`text`, which was read, and what was recognised on top of it: nothing twice, and nothing left out.
+
+    Lines of `text` that were recognised word for word, too, go.
+    """
+    known = set(_WORD.findall(recognised))
+    left = [line for line in text.split("\n") if not known.issuperset(_WORD.findall(line))]
+    return "\n".join([*left, "", recognised] if left else [recognised])
+
+
+def _pictures(page: pypdfium2.PdfPage) -> Iterator[Box]:
+    # A form counts as a picture if it has one: what is inside it has coordinates of its own.
+    for item in page.get_objects(max_depth=1):
+        if item.type == pdfium.FPDF_PAGEOBJ_IMAGE or (item.type == pdfium.FPDF_PAGEOBJ_FORM and _has_picture(item)):
+            yield item.get_bounds()
+
+
+def _has_picture(form: pypdfium2.PdfObject) -> bool:
+    for index in range(min(pdfium.FPDFFormObj_CountObjects(form), _MOST_OBJECTS)):
+        if pdfium.FPDFPageObj_GetType(pdfium.FPDFFormObj_GetObject(form, index)) == pdfium.FPDF_PAGEOBJ_IMAGE:
+            return True
+    return False
+
+
+def _with(boxes: list[Box], box: Box) -> list[Box]:
+    """`boxes` and another, grown together with those that it touches."""
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return boxes
+    apart = []
+    for other in boxes:
+        if (
+            max(box[0], other[0]) <= min(box[2], other[2]) + _TOUCHING
+            and max(box[1], other[1]) <= min(box[3], other[3]) + _TOUCHING
+        ):
+            box = min(box[0], other[0]), min(box[1], other[1]), max(box[2], other[2]), max(box[3], other[3])
+        else:
+            apart.append(other)
+    return [*apart, box]
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _rows_and_columns(page: pypdfium2.PdfPage, box: Box, width: int, height: int) -> tuple[slice, slice]:
+    """Where `box` is in the picture of the page, which may be turned."""
+    x, y = ctypes.c_int(), ctypes.c_int()
+    across, down = [], []
+    for point in ((box[0], box[1]), (box[2], box[3])):
+        pdfium.FPDF_PageToDevice(page, 0, 0, width, height, 0, *point, x, y)
+        across.append(min(max(x.value, 0), width))
+        down.append(min(max(y.value, 0), height))
+    return slice(min(down), max(down) + 1), slice(min(across), max(across) + 1)
