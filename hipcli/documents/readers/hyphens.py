@@ -1,8 +1,8 @@
 """Words that a line end divides, put together again.
 
 A hyphen at a line end may divide a word (posses-sion) or belong to it (self-evident). What the document writes
-within its lines decides; without such evidence the hyphen stays and the line end goes: "tire-some" can still be
-read, "selfevident" is no word.
+within its lines decides, or that the first half is a mere prefix (co-operation). Without such evidence the hyphen
+stays and the line end goes: "tire-some" can still be read, "selfevident" is no word.
 """
 
 import re
@@ -20,6 +20,8 @@ _MIN_SHARED = 3  # letters after the hyphen that a word has, too, if it is anoth
 
 # After one of these a hyphen stands for the rest of the next word: pre- and post-war, Straßen- und Wege.
 _AND = frozenset(["and", "or", "und", "oder", "bis", "sowie", "et", "ou", "och", "eller", "og", "samt"])
+# No words by themselves, so that a hyphen after one of them at a line end divides a word: co-operation, dis-appear.
+_PREFIXES = frozenset(["co", "com", "con", "dis", "inter", "mis", "trans", "un"])
 _ADDRESS = re.compile(r"://|www\.|@")
 _MAX_ADDRESS = 200  # characters
 
@@ -68,7 +70,7 @@ class _Written:
             return division[0]
         if second in _AND and division.string[division.end() : division.end() + 1] == " ":
             return f"- {second}"
-        return second if self._has_other_form(*halves) else f"-{second}"
+        return second if halves[0] in _PREFIXES or self._has_other_form(*halves) else f"-{second}"
 
     def _has_other_form(self, first: str, second: str) -> bool:
         if len(second) < _MIN_SHARED:

@@ -27,6 +27,11 @@ class TestWithEvidence:
         assert join("co-\noperation", "cooperation, cooperation, co-operation") == "cooperation"
         assert join("co-\noperation", "cooperation, co-operation") == "co-operation"
 
+    def test_a_prefix_is_no_word(self) -> None:
+        assert join("The co-\noperation is un-\nlikely and mis-\nleading") == "The cooperation is unlikely and misleading"
+        assert join("a co-\noperation", "the co-operation") == "a co-operation"
+        assert join("an un-\nAmerican act") == "an un-\nAmerican act"
+
     def test_line_ends_are_no_evidence(self) -> None:
         assert join("self-\nevident", "self-\nevident selfevi-\ndent") == "self-evident"
 
