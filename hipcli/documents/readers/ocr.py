@@ -1,6 +1,6 @@
 """Pictures of pages to text, through RapidOCR, whose models come inside its wheel; see docs/decisions/007.
 
-Knows Latin, Chinese and Japanese writing. Nothing is loaded from the network: the models are named by their paths.
+Knows Latin, Chinese and Japanese writing. Nothing goes over the network, neither models nor telemetry.
 """
 
 import os
@@ -179,6 +179,8 @@ def _threads() -> int:
 
 @cache
 def _engine() -> Any:
+    # From 1.29 on ONNX Runtime tells its maker of its use as soon as it is imported, and leaves an identifier on disk.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import cv2
     import rapidocr
 

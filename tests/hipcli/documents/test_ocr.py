@@ -1,5 +1,8 @@
 import io
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +291,13 @@ class TestEngine:
 
     def test_nothing_on_the_page_is_nothing(self) -> None:
         assert ocr.recognise(pixels(Image.new("RGB", (600, 800), "white"))) == ocr.Recognised("", 0.0, 0)
+
+    def test_no_telemetry_and_no_files(self, tmp_path: Path) -> None:
+        # Without the variables of CI, where ONNX Runtime keeps quiet by itself.
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        code = "import numpy; from hipcli.documents.readers import ocr; ocr.recognise(numpy.zeros((99, 99, 3), 'u1'))"
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        assert list(tmp_path.rglob("*")) == []
 
     @pytest.mark.skipif(not SCAN.exists(), reason="the shared data is not there")
     def test_a_scanned_book_is_read_as_its_text_layer_has_it(self) -> None:
