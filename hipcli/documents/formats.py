@@ -48,6 +48,9 @@ _BY_MIMETYPE = {
     b"application/vnd.oasis.opendocument.text": "opendocument",
     b"application/vnd.oasis.opendocument.presentation": "opendocument",
     b"application/vnd.oasis.opendocument.spreadsheet": "sheets",
+    b"application/vnd.oasis.opendocument.text-template": "opendocument",
+    b"application/vnd.oasis.opendocument.presentation-template": "opendocument",
+    b"application/vnd.oasis.opendocument.spreadsheet-template": "sheets",
 }
 _NEEDS_ZIP = {"word", "slides", "opendocument", "epub"}
 _WITHOUT_MAGIC = {"html", "mail", "notebook", "tables", "subtitles", "pdf"}

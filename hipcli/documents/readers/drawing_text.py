@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from xml.etree.ElementTree import Element
 
 from hipcli.documents.readers.equations import equation
@@ -21,6 +22,7 @@ class Drawing:
     package: OfficePackage
     part: str
     hidden: bool = False
+    chart_values: bool = True
     pictures: int = 0
     media: int = 0
     hidden_shapes: int = 0
@@ -63,7 +65,7 @@ class Drawing:
             if found.tag == "a:tbl":
                 lines += self._table(found)
             elif found.tag == "c:chart":
-                lines += self._related(found.get("r:id", ""), chart)
+                lines += self._related(found.get("r:id", ""), partial(chart, with_values=self.chart_values))
             elif found.tag == "dgm:relIds":
                 lines += self._related(found.get("r:dm", ""), diagram)
         return lines
@@ -132,7 +134,7 @@ class Drawing:
         return read(self.package.xml(target.target))
 
 
-def chart(root: Element) -> list[str]:
+def chart(root: Element, with_values: bool = True) -> list[str]:
     """The lines of a chart: titles, then a table with a row for each category and a column for each series."""
     lines = ["[chart]"]
     for title in root.iter("c:title"):
@@ -144,7 +146,7 @@ def chart(root: Element) -> list[str]:
     columns: list[dict[int, str]] = []
     names = []
     categories: dict[int, str] = {}
-    for series in root.iter("c:ser"):
+    for series in root.iter("c:ser") if with_values else ():
         names.append(text_of(find(series, "c:tx"), "c:v"))
         categories.update(_points(series, "c:cat") or _points(series, "c:xVal"))
         columns.append(_points(series, "c:val") or _points(series, "c:yVal"))

@@ -2,7 +2,7 @@
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.ole import format_of
+from hipcli.documents.readers.ole import format_of, is_protected_workbook
 from hipcli.errors import HipError
 
 _CONVERT = "save it as {0} in an office program, for example: soffice --headless --convert-to {0} FILE"
@@ -24,6 +24,8 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
     """The sheets of an old Excel file. Raises HipError for all other compound files; `where` names the file."""
     try:
         name = format_of(data)
+        if name == "xls" and is_protected_workbook(data):
+            name = "encrypted"
     except (OSError, ValueError, IndexError, TypeError) as error:  # what olefile raises on damage
         what, hint = _DAMAGED
         raise HipError(f"{where}: {what}", hint) from error

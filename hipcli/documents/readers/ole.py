@@ -1,6 +1,7 @@
 """Compound files (OLE): what is in one, for old office formats, protected ones and embedded objects."""
 
 import io
+import struct
 from typing import TYPE_CHECKING
 
 from hipcli.documents.document import Member
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     import olefile
 
 MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# Records of a workbook.
+_FILE_PASS = 0x2F
+_END_OF_PART = 0x0A
 # The streams that tell a format, and what to call a file of it.
 _FORMATS = {
     "EncryptedPackage": "encrypted",
@@ -29,6 +33,20 @@ def format_of(data: bytes) -> str | None:
     with _open(data) as compound:
         entries = {path[0].lower() for path in compound.listdir(streams=True, storages=True)}
     return next((name for entry, name in _FORMATS.items() if entry.lower() in entries), None)
+
+
+def is_protected_workbook(data: bytes) -> bool:
+    """Whether an xls file is encrypted: its stream says so among its first records. Raises OSError for damage."""
+    with _open(data) as compound:
+        name = next((name for name in ("Workbook", "Book") if compound.exists(name)), None)
+        stream = compound.openstream(name).read() if name else b""
+    position = 0
+    while position + 4 <= len(stream):
+        kind, size = struct.unpack_from("<HH", stream, position)
+        if kind in (_FILE_PASS, _END_OF_PART):
+            return bool(kind == _FILE_PASS)
+        position += 4 + size
+    return False
 
 
 def embedded_file(data: bytes, name: str) -> Member | None:

@@ -6,15 +6,14 @@ The XML is walked here, as no library reads all that a reader of the document se
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from hipcli.documents.document import Content, Page
+from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.headings import by_heading
 from hipcli.documents.readers.ooxml import OfficePackage, count
 from hipcli.documents.readers.sections import to_pages
-from hipcli.documents.readers.word_story import Block, Shared, Story
+from hipcli.documents.readers.word_story import Shared, Story
 from hipcli.documents.readers.word_styles import styles_and_lists
 
-# A longer paragraph in the style of a heading is none.
-_LONGEST_HEADING = 200
 _NOTES = {
     "w:footnoteReference": ("footnotes", "w:footnote"),
     "w:endnoteReference": ("endnotes", "w:endnote"),
@@ -41,7 +40,7 @@ def _read(package: OfficePackage, options: ReadOptions) -> Content:
     shared = Shared(package, styles, lists, options.hidden, _notes(package, part))
     headers, footers = (_running(shared, root, part, kind) for kind in ("header", "footer"))
     body = Story(shared, part)
-    pages = _sections(body.blocks(root), shared, headers, footers)
+    pages = to_pages(by_heading(body.blocks(root), shared.note_texts, headers, footers))
     members, warnings = package.embedded(package.related(part, "aFChunk"))
     return Content(
         kind="docx",
@@ -52,29 +51,6 @@ def _read(package: OfficePackage, options: ReadOptions) -> Content:
         dropped=(*_dropped(shared), *package.macros()),
         members=members,
     )
-
-
-def _sections(blocks: Iterator[Block], shared: Shared, headers: list[str], footers: list[str]) -> tuple[Page, ...]:
-    """Sections with their headings as labels; one page without label where no heading has text below it."""
-    sections: list[tuple[str | None, list[str]]] = [(None, list(headers))]
-    for block in blocks:
-        heading = " ".join(block.text.split())
-        if block.level is not None and len(heading) <= _LONGEST_HEADING:
-            sections[-1][1].extend(_taken(shared.note_texts))
-            sections.append((heading, []))
-        else:
-            sections[-1][1].append(block.text)
-    sections[-1][1].extend([*_taken(shared.note_texts), *footers])
-    if not sections[0][1]:
-        del sections[0]
-    if not any(lines for _, lines in sections):
-        sections = [(None, [label or "" for label, _ in sections])]
-    return to_pages(sections)
-
-
-def _taken(texts: list[str]) -> list[str]:
-    taken, texts[:] = list(texts), []
-    return taken
 
 
 def _running(shared: Shared, root: Element, part: str, kind: str) -> list[str]:

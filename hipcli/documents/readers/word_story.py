@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 
 from hipcli.documents.readers.drawing_text import Drawing, described
 from hipcli.documents.readers.equations import equation
+from hipcli.documents.readers.headings import Block
 from hipcli.documents.readers.numerals import integer
 from hipcli.documents.readers.ooxml import OfficePackage, children, descendants, is_on, with_address
 from hipcli.documents.readers.tables_as_text import row_lines
@@ -24,14 +25,6 @@ _SYMBOLS = {
     ("wingdings", 0xFC): "✔", ("wingdings", 0xFB): "✘", ("wingdings", 0xE0): "→", ("wingdings", 0xA7): "▪",
     ("wingdings 2", 0x52): "☑", ("wingdings 2", 0x54): "☒", ("wingdings 2", 0xA3): "☐", ("wingdings 2", 0x50): "✔",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Block:
-    """A paragraph or a row of a table; `level` is that of a heading, 0 for the document's title."""
-
-    text: str
-    level: int | None = None
 
 
 @dataclass

@@ -43,10 +43,12 @@ _PREFIXES = {
     "urn:schemas-microsoft-com:vml": "v",
     "urn:schemas-microsoft-com:office:office": "o",
     "http://www.w3.org/1999/xlink": "xlink",
+    "http://purl.org/dc/elements/1.1/": "dc",
     "http://www.w3.org/1998/Math/MathML": "math",
     "http://www.w3.org/XML/1998/namespace": "xml",
 }
 _OPEN_DOCUMENT = "urn:oasis:names:tc:opendocument:xmlns:"
+_OPEN_DOCUMENT_PREFIXES = {"drawing": "draw", "svg-compatible": "svg"}  # others are the end of the namespace
 # A tree of elements takes some ten times the memory of the XML that it is made of.
 _TREE_SHARE = 16
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, KeyError)
@@ -176,6 +178,7 @@ def short_name(name: str) -> str:
     if not closed:
         return name
     if namespace.startswith(_OPEN_DOCUMENT):
-        return f"{namespace.removeprefix(_OPEN_DOCUMENT).partition(':')[0]}:{local}"
-    prefix = _PREFIXES.get(namespace)
-    return name if prefix is None else f"{prefix}:{local}"
+        prefix = namespace.removeprefix(_OPEN_DOCUMENT).partition(":")[0]
+        return f"{_OPEN_DOCUMENT_PREFIXES.get(prefix, prefix)}:{local}"
+    known = _PREFIXES.get(namespace)
+    return name if known is None else f"{known}:{local}"
