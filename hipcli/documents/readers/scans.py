@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top, in points, as PDF counts them
 
-_DOTS_PER_INCH = 200  # 300 read no better, and took longer
+_DOTS_PER_INCH = 300  # 200 takes as long, and runs small figures of notes into words
 _LEAST_SIDE = 1600  # pixels of the longer side: some pages of scans are the size of a stamp
 _BIG = 0.2  # of the page
 _STAMP = 200  # characters over a picture; a page number, a stamp or "Downloaded from ..." has fewer
