@@ -7,7 +7,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pypdfium2
 
@@ -18,6 +18,7 @@ from hipcli.documents.readers.hyphens import join_hyphenated
 from hipcli.documents.readers.pdf_text import clean
 from hipcli.documents.readers.right_to_left import is_right_to_left
 from hipcli.documents.readers.running_lines import drop_running_lines
+from hipcli.documents.readers.scans import recognise_pages
 from hipcli.errors import HipError
 
 _MAX_SHARE_WITHOUT_TEXT = 0.5
@@ -58,12 +59,13 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
     else:
         if not reading.legible or is_right_to_left([page.text for page in reading.pages]):
             reading = _second_opinion(reading, data, where, ranges, password)
+    reading = _with_recognised(reading, data, options)
     _check(reading, where, ranges)
 
     labels = [page.label for page in reading.pages]
     texts, dropped = drop_running_lines([page.text for page in reading.pages], labels, options.running_lines)
     texts = join_hyphenated(texts)
-    pages = tuple(Page(page.number, text, page.label) for page, text in zip(reading.pages, texts, strict=True))
+    pages = tuple(replace(page, text=text) for page, text in zip(reading.pages, texts, strict=True))
     warnings = (*reading.faults, *_warnings(reading, ranges))
     return Content(kind="pdf", unit="page", reader="pdfium", pages=pages, warnings=warnings, dropped=dropped)
 
@@ -87,6 +89,23 @@ def _open_with_pdfium(data: bytes, password: str | None) -> pypdfium2.PdfDocumen
         except pypdfium2.PdfiumError as error:
             failure = error
     raise _UnreadableError from failure
+
+
+def _with_recognised(reading: _Reading, data: bytes, options: ReadOptions) -> _Reading:
+    """The reading, with the text of pages and pictures that have none, where it can be recognised."""
+    try:
+        with _open_with_pdfium(data, options.password) as document:
+            texts = {page.number: page.text for page in reading.pages}
+            recognition = recognise_pages(document, texts, (), options.ocr)
+    except _UnreadableError:
+        return reading
+    pages = tuple(
+        replace(page, text=recognition.texts[page.number], recognised=True)
+        if page.number in recognition.texts
+        else page
+        for page in reading.pages
+    )
+    return replace(reading, pages=pages, faults=(*reading.faults, *recognition.warnings))
 
 
 def _page_text(document: pypdfium2.PdfDocument, index: int) -> str:
