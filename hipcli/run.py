@@ -83,7 +83,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         _announce(fitting, model.name, settings)
         counts = [count for job in jobs for count in job.budget.documents]
         result = Result(task.command, settings, model.name, model.revision, model.shape.window)
-        result.documents = report.as_json()
+        result.reading = report.as_json()
         result.counts = counts
         result.read_s = read_s
         result.titled = len(jobs) * len(task.questions) > 1

@@ -9,13 +9,13 @@ from hipcli.planning.budget import GIB, MEMORY_PARTS, Budget
 
 
 def write_budgets(
-    output: Output, command: str, model: str, budgets: Sequence[Budget], documents: list[dict[str, Any]] | None
+    output: Output, command: str, model: str, budgets: Sequence[Budget], reading: dict[str, list[Any]] | None
 ) -> None:
-    """Write the budget of each prompt: a table each, or with the reading report `documents` one JSON object for all."""
-    if documents is not None:
+    """Write the budget of each prompt: a table each, or with the report of `reading` one JSON object for all."""
+    if reading is not None:
         listed = [budget.as_json() for budget in budgets]
-        report = {"schema_version": 2, "command": command, "model": model, "documents": documents}
-        write_json(output, {**report, "readings": listed})
+        header = {"schema_version": 2, "command": command, "model": model}
+        write_json(output, {**header, **reading, "readings": listed})
     else:
         output.write("\n".join(_table(model, budget) for budget in budgets))
 

@@ -13,10 +13,14 @@ from hipcli.output import messages
 
 
 class ReadingReport:
-    """Reads documents, tells on standard error what is not read or may be wrong, and keeps it all in `items`."""
+    """Reads documents, tells on standard error what is not read or may be wrong, and keeps it all in `items`.
+
+    `passed_over` are the paths of hidden and ignored files and folders, of which there may be very many.
+    """
 
     def __init__(self) -> None:
         self.items: list[Result] = []
+        self.passed_over: list[str] = []
 
     @property
     def failed(self) -> bool:
@@ -27,21 +31,23 @@ class ReadingReport:
         """The documents that can be read, as they come."""
         with closing(read_documents(paths, options, stdin)) as results:
             for item in results:
+                if isinstance(item, Skipped) and item.quiet:
+                    self.passed_over.append(item.path)
+                    continue
                 self.items.append(item)
                 _tell(item)
                 if isinstance(item, Document):
                     yield item
-        passed = sum(isinstance(item, Skipped) and item.quiet for item in self.items)
-        if passed:
-            messages.say(f"hip: {passed:,} hidden or ignored files and folders were not looked at")
+        if self.passed_over:
+            messages.say(f"hip: {len(self.passed_over):,} hidden or ignored files and folders were not looked at")
 
     def lines(self) -> Iterator[str]:
         """One line for each file."""
         return map(_line, self.items)
 
-    def as_json(self) -> list[dict[str, Any]]:
-        """One object for each file, all with the same keys."""
-        return [_as_json(item) for item in self.items]
+    def as_json(self) -> dict[str, list[Any]]:
+        """`documents`, one object for each file, all with the same keys; and `passed_over`."""
+        return {"documents": [_as_json(item) for item in self.items], "passed_over": self.passed_over}
 
 
 def unit_count(document: Document) -> str | None:
@@ -56,8 +62,7 @@ def _tell(item: Result) -> None:
     if isinstance(item, ReadingError):
         messages.report(item)
     elif isinstance(item, Skipped):
-        if not item.quiet:
-            messages.warn(f"{item.path}: not read: {item.reason}")
+        messages.warn(f"{item.path}: not read: {item.reason}")
     else:
         for warning in item.warnings:
             messages.warn(f"{item.path}: {warning}")

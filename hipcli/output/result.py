@@ -39,7 +39,7 @@ class Result:
     model: str
     revision: str
     window: int | None
-    documents: list[dict[str, Any]] = field(default_factory=list)  # see output.reading
+    reading: dict[str, list[Any]] = field(default_factory=dict)  # see output.reading
     counts: list[DocumentCount] = field(default_factory=list)  # of those that are read
     titled: bool = False  # several answers, so that each needs a title
     answers: list[Answer] = field(default_factory=list)
@@ -66,6 +66,7 @@ class Result:
             "model": self.model,
             "revision": self.revision or None,
             "documents": self._documents(),
+            "passed_over": self.reading["passed_over"],
             "answers": [
                 {
                     "question": answer.question,
@@ -102,7 +103,7 @@ class Result:
         """The reading report, where documents that are read have an id and a number of tokens, too."""
         counts = enumerate(self.counts, 1)
         documents = []
-        for document in self.documents:
+        for document in self.reading["documents"]:
             number, tokens = None, 0
             if document["status"] == "read":
                 number, count = next(counts)

@@ -314,7 +314,7 @@ def test_pages_are_marked(hip: Run, fake: FakeRuntime, monkeypatch: pytest.Monke
 
 
 def test_what_is_not_read_is_listed_too(hip: Run, fake: FakeRuntime, tmp_path: Path) -> None:
-    (tmp_path / "a.bin").write_bytes(b"\0\1\2\3" * 9)
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)))
     (tmp_path / "b.txt").write_text("Open.")
     done = hip("summarize", "--json", tmp_path)
     answer = json.loads(done.out)

@@ -46,8 +46,8 @@ def extract(options: InputOptions, report: Report = False, as_json: Json = False
             if as_json:
                 entries = found.as_json()
                 if not report:
-                    _add_pages(entries, read)
-                write_json(output, {"schema_version": 2, "command": "extract", "documents": entries})
+                    _add_pages(entries["documents"], read)
+                write_json(output, {"schema_version": 2, "command": "extract", **entries})
             else:
                 output.write("".join(f"{line}\n" for line in found.lines()))
     if found.failed:
