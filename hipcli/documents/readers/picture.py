@@ -43,7 +43,7 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
             raise HipError(f"{where}: damaged picture", "open it in another program and save it again")
         if any(page.unread for page in pages.values()):
             hint = f"only {ocr.SCRIPTS} writing is known; a sharper picture may help"
-            raise NotTextError(f"{where}: has writing that could not be recognised", hint)
+            raise NotTextError(f"{where}: has what may be writing, and none that could be recognised", hint)
         raise NotTextError(f"{where}: is a picture without text that could be recognised", "try a sharper picture")
     return Content(
         kind="picture",

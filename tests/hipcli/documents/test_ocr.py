@@ -15,7 +15,7 @@ from pypdf import PdfReader, PdfWriter
 from hipcli.documents.document import Content, Skipped
 from hipcli.documents.formats import reader_name
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import ocr, picture, scans
+from hipcli.documents.readers import ocr, pdf, picture, scans
 from hipcli.documents.readers.text import NotTextError
 from hipcli.errors import HipError
 from tests.data.make_pdf import make_pdf
@@ -159,7 +159,7 @@ class TestPicture:
         with pytest.raises(NotTextError, match="without text that could be recognised"):
             read_picture(saved(page(), "PNG"))
         engine.result = ocr.Recognised("", 0.0, 3)
-        with pytest.raises(NotTextError, match="has writing that could not be recognised"):
+        with pytest.raises(NotTextError, match="has what may be writing, and none that could be recognised"):
             read_picture(saved(page(), "PNG"))
 
 
@@ -239,6 +239,22 @@ class TestPagesOfPdf:
         writer.write(buffer)
         recognise(buffer.getvalue(), "Text elsewhere")
         assert (engine.pictures[0] < 128).mean() > 0.98
+
+
+class TestReadingOfPdf:
+    def test_recognised_pages_are_marked_and_named(self, engine: Engine) -> None:
+        writer = PdfWriter()
+        for data in (make_pdf([["Some text"]]), TestPagesOfPdf.scan):
+            writer.append(PdfReader(io.BytesIO(data)))
+        buffer = io.BytesIO()
+        writer.write(buffer)
+        content = pdf.read(buffer.getvalue(), "mixed.pdf", ReadOptions())
+        assert [(one.text, one.recognised) for one in content.pages] == [
+            ("Some text", False),
+            ("recognised", True),
+            ("recognised", True),
+        ]
+        assert "pages 2-3 were recognised (OCR): letters may be wrong." in content.warnings
 
 
 class TestSaid:
