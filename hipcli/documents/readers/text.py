@@ -1,22 +1,13 @@
-"""Bytes to text: which encoding, and whether it is text at all."""
+"""A file of text: its bytes decoded, with one kind of newline."""
 
-import codecs
 from typing import TYPE_CHECKING
 
-from hipcli.documents.document import Content, Encoding, Page
+from hipcli.documents.document import Content, Page
+from hipcli.documents.readers.encodings import Decoded, decoded_as, decoded_by_itself
 from hipcli.errors import ExitCode, HipError
 
 if TYPE_CHECKING:
     from hipcli.documents.options import ReadOptions
-
-# UTF-32 first: its little-endian mark begins with that of UTF-16.
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 class NotTextError(HipError):
@@ -25,38 +16,42 @@ class NotTextError(HipError):
 
 def read(data: bytes, where: str, options: "ReadOptions") -> Content:
     """The text in `data` as one page. Raises NotTextError for binary data, HipError where --encoding is wrong."""
-    text, warnings = decode(data, where, options.encoding)
+    decoded = decode_text(data, where, options.encoding)
     return Content(
-        kind="text", reader="text", pages=(Page(1, text),), encoding=Encoding("utf-8", "valid"), warnings=warnings
+        kind="text",
+        reader="text",
+        pages=(Page(1, decoded.text),),
+        encoding=decoded.encoding,
+        warnings=decoded.warnings,
     )
 
 
 def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, tuple[str, ...]]:
-    """The text of `data` with newlines as "\\n", and the warnings a reader should see.
+    """The text of decode_text and its warnings."""
+    decoded = decode_text(data, where, encoding)
+    return decoded.text, decoded.warnings
 
-    The encoding is `encoding` if given, else what a byte order mark says, else UTF-8, else a guess (with a
-    warning). Raises NotTextError for binary data and HipError where `encoding` does not fit; `where` names
-    the document in both.
+
+def decode_text(data: bytes, where: str, encoding: str | None) -> Decoded:
+    """The text of `data` with newlines as "\\n", in `encoding` if given, and else in the one that it seems to be in.
+
+    Raises NotTextError for binary data and HipError where `encoding` does not fit; `where` names the document in both.
     """
-    warnings: tuple[str, ...] = ()
     if encoding is not None:
-        text = _decode_as(encoding, data, where)
-    elif (marked := _marked_encoding(data)) is not None:
-        text = _decode_as(marked, data, where)
-    elif looks_binary(data):
-        raise not_text(where)
-    else:
         try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            text, guess = _guess(data, where)
-            warnings = (f"read as {guess}, which is a guess: name the encoding with --encoding if it is wrong.",)
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), warnings
-
-
-def looks_binary(data: bytes) -> bool:
-    """Whether `data` (the beginning of a file is enough) has NUL bytes that no byte order mark explains."""
-    return b"\0" in data and _marked_encoding(data) is None
+            decoded = decoded_as(encoding, data)
+        except UnicodeError as error:
+            position = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
+            raise HipError(
+                f"{where}: not valid {encoding}{position}", "name the encoding it is really in with --encoding"
+            ) from error
+    else:
+        found = decoded_by_itself(data)
+        if found is None:
+            raise not_text(where)
+        decoded = found
+    text = decoded.text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return Decoded(text, decoded.encoding, decoded.warnings)
 
 
 def not_text(where: str) -> NotTextError:
@@ -79,32 +74,3 @@ def check_encoding(name: str) -> None:
             "use a name such as utf-8, cp1252, shift_jis or utf-16-le",
             ExitCode.USAGE,
         ) from error
-
-
-def _marked_encoding(data: bytes) -> str | None:
-    return next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
-
-
-def _decode_as(encoding: str, data: bytes, where: str) -> str:
-    try:
-        return data.decode(encoding)
-    except UnicodeError as error:
-        position = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
-        raise HipError(
-            f"{where}: not valid {encoding}{position}",
-            "name the encoding it is really in with --encoding",
-        ) from error
-
-
-def _guess(data: bytes, where: str) -> tuple[str, str]:
-    from charset_normalizer import from_bytes
-
-    matches = from_bytes(data)
-    best = matches.best()
-    if best is None:
-        raise not_text(where)
-    for match in matches:
-        # It finds French, Portuguese and Swedish as likely in cp1250; by far the most files are in cp1252.
-        if "cp1252" in match.could_be_from_charset and match.chaos <= best.chaos:
-            return str(match), "cp1252"
-    return str(best), best.encoding
