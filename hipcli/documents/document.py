@@ -28,10 +28,15 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Member:
-    """A file inside a file, such as an attachment. `read` gives its bytes, or raises HipError."""
+    """A file inside a file, such as an attachment. `read` gives its bytes, or raises HipError.
+
+    With `skipped`, it is not read, for that reason; see Skipped for `quiet`.
+    """
 
     name: str
-    read: Callable[[], bytes]
+    read: Callable[[], bytes] = bytes
+    skipped: str | None = None
+    quiet: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,12 @@ _BEFORE_MAGIC = b"\xef\xbb\xbf\0 \t\r\n"
 _BY_MAGIC = (
     (b"{\\rtf", "rtf"),
     (b"\x1f\x8b", "archive"),  # gzip
+    (b"BZh", "archive"),
+    (b"\xfd7zXZ\0", "archive"),
+    (b"\x28\xb5\x2f\xfd", "archive"),  # Zstandard
+    (b"\x1f\x9d", "archive"),  # compress
+    (b"7z\xbc\xaf\x27\x1c", "archive"),
+    (b"Rar!\x1a\x07", "archive"),
     (b"\x89PNG\r\n", "picture"),
     (b"\xff\xd8\xff", "picture"),  # JPEG
     (b"II*\0", "picture"),  # TIFF
@@ -67,7 +73,7 @@ def reader_name(path: str, data: bytes) -> str:
         return _inside_zip(data)
     if (data[:4], data[8:12]) == (b"RIFF", b"WEBP") or (data[:2], data[6:10]) == (b"BM", b"\0\0\0\0"):
         return "picture"
-    if data[257:262] == b"ustar":
+    if data[257:262] == b"ustar" or path.lower().endswith(".tar"):
         return "archive"
     by_suffix = _BY_SUFFIX.get(path.lower().rpartition(".")[2], "text") if "." in path else "text"
     if by_suffix in _WITHOUT_MAGIC:

@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hipcli.documents.document import Content, Document, Member, Skipped
 from hipcli.documents.formats import reader, reader_name
-from hipcli.documents.options import ReadOptions
+from hipcli.documents.options import MIB, ReadOptions
 from hipcli.documents.readers.text import NotTextError
 from hipcli.errors import HipError
 
 _MOST_NESTED = 4  # an archive in an archive in a message ...
+_MOST_INSIDE = 2  # times the biggest file that can be read, for all files together that are inside one
 
 
 class ReadingError(HipError):
@@ -42,45 +43,79 @@ class EmptyError(HipError):
     """The document has no text to read."""
 
 
+@dataclass
+class _Budget:
+    """How many bytes of files inside a file may still be unpacked."""
+
+    left: int
+
+
+@dataclass(frozen=True)
+class _Around:
+    """How many files are around one, and what is said about those that are no documents themselves."""
+
+    depth: int
+    warnings: tuple[str, ...]
+    budget: _Budget
+
+
 def read_bytes(
-    data: bytes, path: str, where: str, options: ReadOptions, found: bool, ended: Set[str] = frozenset(), depth: int = 0
+    data: bytes, path: str, where: str, options: ReadOptions, found: bool, ended: Set[str] = frozenset()
 ) -> Iterator[Result | Begun | Ended]:
     """The document in `data`, called `where` in errors, and then every file inside it, named "PATH/MEMBER".
 
     What cannot be read yields its error in its place; what is no document at all is Skipped, if it was `found` in a
     directory or an archive and not named. Members whose paths are in `ended` are passed over.
     """
+    around = _Around(0, (), _Budget(_MOST_INSIDE * options.most_bytes))
+    return _read_all(data, path, where, options, found, ended, around)
+
+
+def _read_all(
+    data: bytes, path: str, where: str, options: ReadOptions, found: bool, ended: Set[str], around: _Around
+) -> Iterator[Result | Begun | Ended]:
     yield Begun(path)
     try:
         content = _read(data, path, where, options)
+        warnings = (*around.warnings, *content.warnings)
         if content.pages or not content.members:
-            yield _document(content, path, where, options, data)
+            yield _document(replace(content, warnings=warnings), path, where, options, data)
+            warnings = ()
     except (NotTextError, EmptyError) as error:
         yield Skipped(path, error.message.removeprefix(f"{where}: ")) if found else ReadingError(path, error)
     except HipError as error:
         yield ReadingError(path, error)
     else:
+        inside = replace(around, depth=around.depth + 1, warnings=warnings)
         for member in content.members:
             inner = f"{path}/{member.name}"
+            if around.budget.left < 0:
+                what = f"unpacks to more than {_MOST_INSIDE * options.most_bytes // MIB:,} MiB"
+                hint = "unpack it and name the files to read, or allow more with --read-memory"
+                yield ReadingError(path, HipError(f"{where}: {what}: not read from {member.name} on", hint))
+                break
             if inner not in ended:
-                yield from _read_member(member, inner, options, ended, depth + 1)
+                yield from _read_member(member, inner, options, ended, inside)
     yield Ended(path)
 
 
 def _read_member(
-    member: Member, path: str, options: ReadOptions, ended: Set[str], depth: int
+    member: Member, path: str, options: ReadOptions, ended: Set[str], around: _Around
 ) -> Iterator[Result | Begun | Ended]:
-    if depth > _MOST_NESTED:
-        yield Skipped(path, f"is in {_MOST_NESTED} files around each other")
-        return
     yield Begun(path)
+    skipped = f"is in {_MOST_NESTED} files around each other" if around.depth > _MOST_NESTED else member.skipped
+    if skipped is not None:
+        yield Skipped(path, skipped, member.quiet)
+        yield Ended(path)
+        return
     try:
         data = member.read()
     except HipError as error:
         yield ReadingError(path, error)
         yield Ended(path)
         return
-    yield from read_bytes(data, path, path, options, True, ended, depth)
+    around.budget.left -= len(data)
+    yield from _read_all(data, path, path, options, True, ended, around)
 
 
 def _read(data: bytes, path: str, where: str, options: ReadOptions) -> Content:

@@ -27,9 +27,7 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
         pictures = sum(_pictures(cell) for cell in _cells(notebook))
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
         raise HipError(f"{where}: is no notebook", "open it in Jupyter and save it again") from error
-    unread = {0: (), 1: ("A picture in it is not read.",)}.get(
-        pictures, (f"{pictures:,} pictures in it are not read.",)
-    )
+    unread = "A picture in it is not read." if pictures == 1 else f"{pictures:,} pictures in it are not read."
     return Content(
         kind="notebook",
         reader="notebook",
