@@ -78,7 +78,7 @@ def _own_gitignore(scope: Scope, where: str) -> Scope:
     path = os.path.join(where, ".gitignore")
     try:
         regular = stat.S_ISREG(os.lstat(path).st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # where it may not even be looked at, nothing else can be read
         return scope
     ignore_case = scope.repository is not None and scope.repository.ignore_case
     patterns = read_patterns(path, ignore_case) if regular else None

@@ -29,7 +29,10 @@ ALPHABETS = {
     "Greek": "αοιετσνηυρπκμλςώίόγάδέωθχήφβύξζψϊϋΐΰ",
     "Hebrew": "יוהלאמרתבשנםכדקטעפסחזגצךןףץ",
     "Arabic": "اليمنوترةبسدعكفقهحجشطصخأزضذثءىغإئآؤظً،؟ـ",
+    "Thai": ("านรอกเงมย่ลวดท้สต็ะปบค์หแจพชขใไโผถณธศีิืัุูำึซฟภฐญษฉฝฮฤฆฬฏฎฑฌฒฅ๊๋ๆฯาๅ๏๐๑๒๓๔๕๖๗๘๙ํ"),
 }
+# Lists of names and the like may have words of several of these.
+WESTERN = ("German", "French", "Spanish", "Portuguese", "Italian", "Swedish", "Danish", "Icelandic", "Catalan", "Dutch")
 
 # Of scripts with thousands of characters, those that make up a fifth or more of every text.
 COMMON_CHARACTERS = {

@@ -90,9 +90,10 @@ def _by_zero_bytes(data: bytes) -> str | None:
         width = 4 if name.startswith("utf-32") else 2
         whole = min(len(data), _MOST_LOOKED_AT) // width * width
         text = data[:whole].decode(name, "replace").removesuffix("\ufffd")  # half a character at the end
-        if len(text) < 3 and len(data) % width:
+        # Of a few numbers, one may well be a letter.
+        if len(text) < 3 or (len(text) < 16 and 4 * len(text.encode("ascii", "ignore")) < len(text)):
             continue
-        if text and sum(map(_is_in_no_text, text)) <= len(text) // 100:
+        if sum(map(_is_in_no_text, text)) <= len(text) // 100:
             everyday = 1.0 if width == 4 else sum(map(_is_everyday, text)) / len(text)
             if everyday > most:
                 best, most = name, everyday

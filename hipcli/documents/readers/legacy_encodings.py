@@ -5,14 +5,14 @@ import unicodedata
 from collections import Counter
 from functools import cache
 
-from hipcli.documents.readers.alphabets import ALPHABETS, COMMON_CHARACTERS
+from hipcli.documents.readers.alphabets import ALPHABETS, COMMON_CHARACTERS, WESTERN
 
 # The likelier comes first, of those that fit as well as each other.
 _MULTIBYTE = ("cp932", "euc_jp", "gb18030", "cp949", "big5hkscs")
 _SINGLE_BYTE = (
     "cp1252", "cp1250", "cp1251", "koi8_r", "koi8_u", "cp850", "cp852", "cp437", "cp866", "iso8859_15", "iso8859_2",
     "iso8859_5", "cp1254", "cp1257", "cp1253", "iso8859_7", "cp1255", "cp1256", "mac_roman", "mac_cyrillic",
-    "mac_latin2", "cp1258", "cp857", "cp775", "cp737", "cp862",
+    "mac_latin2", "cp1258", "cp857", "cp775", "cp737", "cp862", "iso8859_6", "cp861", "cp865", "cp874",
 )  # fmt: skip
 # What any language may have between its words, so that it says nothing about which one it is.
 _NEUTRAL = frozenset("“”„‚‘’«»‹›–—…•·°§©®™€£¥²³½¼¾×±´¨№\xa0\xad　「」（）！？：；《》・％")
@@ -78,6 +78,7 @@ def _score(sample: bytes, name: str) -> float:
     wrong = sum(_is_wrong(*found.group(1, 2, 3)) for found in _AROUND.finditer(f" {text}  "))
     # Frequent letters decide between alphabets of which every letter fits, as those of Russian and Hebrew do.
     fit = max(0.9 * _share(foreign, all_) + 0.1 * _share(foreign, frequent) for all_, frequent in _alphabets())
+    fit = max(fit, 0.85 * _share(foreign, _western()))
     return fit - wrong / max(1, everything.total())
 
 
@@ -88,9 +89,9 @@ def _share(characters: Counter[str], known: frozenset[str]) -> float:
 
 
 def _is_wrong(first: str, second: str, third: str) -> bool:
-    """Whether three characters that follow each other are in no text: aÉ, a³b, aж, a— b."""
+    """Whether three characters that follow each other are in no text: aÉ, a³b, aж, a— b, an accent that is on nothing."""
     if not first.isalpha() or (second.isascii() and not second.isalpha()):
-        return False
+        return unicodedata.category(second) == "Mn" and unicodedata.category(first) != "Mn"
     if second.isalpha():
         return (first.islower() and second.isupper()) or _script(first) != _script(second)
     if second in "–—":
@@ -110,6 +111,12 @@ def _alphabets() -> list[tuple[frozenset[str], frozenset[str]]]:
     """All letters of each alphabet, and the more frequent half of them."""
     halves = [(letters, letters[: len(letters) // 2]) for letters in ALPHABETS.values()]
     return [(frozenset(all_ + all_.upper()), frozenset(half + half.upper())) for all_, half in halves]
+
+
+@cache
+def _western() -> frozenset[str]:
+    letters = "".join(ALPHABETS[language] for language in WESTERN)
+    return frozenset(letters + letters.upper())
 
 
 @cache

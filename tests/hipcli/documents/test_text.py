@@ -249,7 +249,9 @@ class TestNoText:
         [
             b"a\0b",
             b"\0",
+            b"\0\1",
             b"\0\1\2",
+            bytes(range(8)),
             b"\xff\xfea",
             bytes(range(1, 256)) * 20,
             zlib.compress(bytes(range(256)) * 20),
