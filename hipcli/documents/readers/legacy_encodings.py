@@ -89,7 +89,7 @@ def _share(characters: Counter[str], known: frozenset[str]) -> float:
 
 
 def _is_wrong(first: str, second: str, third: str) -> bool:
-    """Whether three characters that follow each other are in no text: aÉ, a³b, aж, a— b, an accent that is on nothing."""
+    """Whether three characters in a row are in no text: aÉ, a³b, aж, a— b, an accent that is on nothing."""
     if not first.isalpha() or (second.isascii() and not second.isalpha()):
         return unicodedata.category(second) == "Mn" and unicodedata.category(first) != "Mn"
     if second.isalpha():
