@@ -1,0 +1,1 @@
+"""Reads documents that were damaged on purpose. See __main__.py."""
