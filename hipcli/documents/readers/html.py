@@ -42,6 +42,13 @@ def read_page(html: str, options: ReadOptions) -> Markup:
     return markup
 
 
+def joined_text(markup: Markup) -> str:
+    """All sections in one text, each below its title."""
+    return "\n\n".join(
+        part for section in markup.sections for part in (section.title, section.text.strip("\n")) if part
+    )
+
+
 def declared_charset(data: bytes) -> str | None:
     """The encoding that the page says it is in."""
     start = data[:8192]

@@ -1,5 +1,6 @@
 """Names of files inside files, made safe to show and to tell apart."""
 
+import posixpath
 import re
 import unicodedata
 from collections import Counter
@@ -20,7 +21,8 @@ class MemberNames:
         candidate = safe
         while self._taken[candidate]:
             self._taken[safe] += 1
-            candidate = f"{safe} ({self._taken[safe]})"
+            stem, suffix = posixpath.splitext(safe)
+            candidate = f"{stem} ({self._taken[safe]}){suffix}"
         self._taken[candidate] = 1
         return candidate
 

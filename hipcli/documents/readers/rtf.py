@@ -18,10 +18,10 @@ _NEW_LINES = {b"par", b"line", b"sect", b"page", b"column", b"softline", b"softp
 _FURNITURE = {b"header", b"headerl", b"headerr", b"headerf", b"footer", b"footerl", b"footerr", b"footerf"}
 # Groups that hold no text of the document, although they do not begin with \*.
 _NO_TEXT = {
-    b"colortbl", b"info", b"filetbl", b"fontfile", b"listname", b"listtable", b"nonshppict", b"objdata", b"revtbl", b"rxe", b"tc",
-    b"tcn", b"template", b"themedata", b"xe", b"sp", b"ftnsep", b"ftnsepc", b"ftncn", b"aftnsep", b"aftnsepc",
-    b"aftncn", b"bkmkstart", b"bkmkend", b"datafield", b"atnid", b"atnauthor", b"atntime", b"atnref", b"atndate",
-    b"atnicn", b"private", b"picprop", b"mmathPict",
+    b"colortbl", b"info", b"filetbl", b"fontfile", b"listname", b"listtable", b"nonshppict", b"objdata", b"revtbl",
+    b"rxe", b"tc", b"tcn", b"template", b"themedata", b"xe", b"sp", b"ftnsep", b"ftnsepc", b"ftncn", b"aftnsep",
+    b"aftnsepc", b"aftncn", b"bkmkstart", b"bkmkend", b"datafield", b"atnid", b"atnauthor", b"atntime", b"atnref",
+    b"atndate", b"atnicn", b"private", b"picprop", b"mmathPict",
 }  # fmt: skip
 # Groups that do, although they begin with \*.
 _TEXT = {
