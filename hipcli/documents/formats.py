@@ -94,13 +94,13 @@ def reader(name: str) -> Reader:
 def _inside_zip(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-            mimetype = archive.read("mimetype") if "mimetype" in names else b""
+            names = {name.replace("\\", "/").lower() for name in archive.namelist()}
+            mimetype = archive.read("mimetype") if "mimetype" in archive.namelist() else b""
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
         return "archive"  # whose reader says what is wrong with it
     if mimetype.strip() in _BY_MIMETYPE:
         return _BY_MIMETYPE[mimetype.strip()]
-    if "[Content_Types].xml" in names:
+    if "[content_types].xml" in names:
         for start, name in _BY_MEMBER:
             if any(member.startswith(start) for member in names):
                 return name

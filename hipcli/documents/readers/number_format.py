@@ -4,8 +4,9 @@ import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
+from math import isfinite
 
 GENERAL = "General"
 _DATE = "yyyy-mm-dd"
@@ -25,6 +26,7 @@ _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 _CONDITION = re.compile(r"\[[<>=]")
 _LAST_DAY = 2958466  # after 9999-12-31
 _LONGEST = 30  # digits after the point
+_EXACT = Context(prec=400)  # more digits than any number of a spreadsheet has
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def built_in(identifier: int) -> str:
 def format_number(value: float, code: str, since_1904: bool = False) -> str:
     """A number in the format `code`; without it where the format is unknown here, or would show nothing."""
     sections = _parse(code)
-    if not sections:
+    if not sections or not isfinite(value):
         return general(value)
     section, shown = sections[0], value
     if value < 0 and len(sections) > 1:
@@ -156,9 +158,7 @@ def _decimal(value: float, section: _Section) -> str:
         divided += 1
     places = [text for kind, text in section.tokens[point:] if kind == "digit"][:_LONGEST]
     exact = Decimal(f"{value:.15g}") * scale / 1000**divided
-    rounded = (
-        f"{exact.quantize(Decimal(1).scaleb(-len(places)), ROUND_HALF_UP):f}" if abs(exact) < 1e26 else f"{exact:f}"
-    )
+    rounded = f"{exact.quantize(Decimal(1).scaleb(-len(places)), ROUND_HALF_UP, _EXACT):f}"
     whole, _, fraction = rounded.lstrip("-").partition(".")
     while fraction and places[len(fraction) - 1] != "0" and fraction.endswith("0"):
         fraction = fraction[:-1]

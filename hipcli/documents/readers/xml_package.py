@@ -62,13 +62,16 @@ class Package:
         self.options = options
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
-            self._infos = {info.filename.lower(): info for info in self._archive.infolist() if not info.is_dir()}
+            infos = [info for info in self._archive.infolist() if not info.is_dir()]
         except _BAD_ZIP as error:
             raise self.damaged(str(error)) from error
 
+        # Some programs write names with the separators of Windows, or in small letters.
+        self._infos = {_part_name(info.filename).lower(): info for info in infos}
+
     @property
     def names(self) -> list[str]:
-        return [info.filename for info in self._infos.values()]
+        return [_part_name(info.filename) for info in self._infos.values()]
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._infos
@@ -86,7 +89,7 @@ class Package:
         with self._open(name, self.options.most_bytes * 4 // _TREE_SHARE) as stream:
             try:
                 return rename(fromstring(self._without_entities(name, stream.read())))
-            except (ParseError, *_BAD_ZIP) as error:
+            except (ParseError, LookupError, *_BAD_ZIP) as error:
                 raise self.damaged(f"{name}: {error}") from error
 
     def stream(self, name: str, wanted: Sequence[str]) -> Iterator[Element]:
@@ -103,7 +106,7 @@ class Package:
                     if short_name(element.tag) in names:
                         yield rename(element)
                         element.clear()
-            except (ParseError, *_BAD_ZIP) as error:
+            except (ParseError, LookupError, *_BAD_ZIP) as error:
                 raise self.damaged(f"{name}: {error}") from error
 
     def damaged(self, what: str) -> HipError:
@@ -135,6 +138,10 @@ class Package:
         if b"<!ENTITY" in (xml.replace(b"\0", b"") if b"\0" in xml[:4] else xml):
             raise self.damaged(f"{name} defines XML entities, which no office program does")
         return xml
+
+
+def _part_name(name: str) -> str:
+    return name.replace("\\", "/").lstrip("/")
 
 
 def rename(root: Element) -> Element:

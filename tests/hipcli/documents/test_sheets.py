@@ -1,9 +1,13 @@
 """Spreadsheets: cells as a person sees them, and what is hidden, said."""
 
+import io
+import zipfile
+
 import pytest
 from office_files import element, open_document, package, relationships, xlsx
 
 from hipcli.documents.document import Content
+from hipcli.documents.formats import reader_name
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.readers import sheets
 from hipcli.documents.readers.number_format import format_number
@@ -51,6 +55,8 @@ def _text(value: str) -> str:
         (3.5, ";;;", "3.5"),
         (7, "[>5]0.0;0", "7"),
         (-0.001, "0.00", "0.00"),
+        (1e20, "0." + "0" * 30, "1" + "0" * 20 + "." + "0" * 30),
+        (float("inf"), "0.00", "INF"),
     ],
 )
 def test_numbers_are_shown_in_their_formats(value: float, code: str, shown: str) -> None:
@@ -134,6 +140,15 @@ def test_strict_files_have_the_same_cells() -> None:
     namespace = "http://purl.oclc.org/ooxml/spreadsheetml/main"
     sheet = f'<worksheet xmlns="{namespace}"><sheetData><row><c><v>7</v></c></row></sheetData></worksheet>'
     assert _read(xlsx({"S": ""}, {"xl/worksheets/sheet1.xml": sheet})).pages[0].text == "7"
+
+
+def test_parts_may_be_named_as_in_windows() -> None:
+    with zipfile.ZipFile(io.BytesIO(xlsx({"S": _rows(_text("x"))}))) as archive:
+        parts: dict[str, str | bytes] = {
+            name.replace("/", "\\").lower(): archive.read(name) for name in archive.namelist()
+        }
+    data = package(parts)
+    assert reader_name("a", data) == "sheets" and _read(data).pages[0].text == "x"
 
 
 def test_a_damaged_workbook_is_refused() -> None:

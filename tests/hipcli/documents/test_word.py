@@ -211,6 +211,7 @@ def test_pictures_are_counted_and_embedded_files_are_members() -> None:
             package({"word/document.xml": '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>'}),
             "entities",
         ),
+        (package({"word/document.xml": '<?xml version="1.0" encoding="no-such"?><a/>'}), "is damaged"),
         (docx("<w:tbl><w:tr><w:tc>" * 2000 + "</w:tc></w:tr></w:tbl>" * 2000), "is nested too deep"),
     ],
 )
