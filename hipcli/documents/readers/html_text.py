@@ -1,7 +1,7 @@
 """HTML to sections of text: what a browser would show, without its looks."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +33,8 @@ _BETWEEN = {
     "mroot": ",",
 }  # fmt: skip
 _UNSEEN = re.compile(r"(?:^|;)\s?(?:display\s?:\s?none|visibility\s?:\s?hidden)", re.IGNORECASE)
+# Where a line may or may not be broken, which is nothing to read; and the space that never breaks.
+_UNPRINTED = {0xAD: None, 0x200B: None, 0xFEFF: None, 0xA0: " "}
 _TARGET = re.compile(r"(?:https?|ftp|mailto|tel):", re.IGNORECASE)
 _PLAIN_SUPERSCRIPTS = ("[", "(", "st", "nd", "rd", "th")
 _MOST_NESTED_TABLES = 8  # cells further in are lines, so that text is not copied from cell to cell without end
@@ -80,6 +82,13 @@ def read_markup(
     renderer = _Renderer(titles, keep_hidden, keep_navigation)
     renderer.walk(LexborHTMLParser(html.encode("utf-8", "replace")).root)
     return renderer.result()
+
+
+def total(markups: Sequence[Markup]) -> Markup:
+    """All sections of them, and their counts together."""
+    counts = ("hidden", "navigation", "scripts", "pictures", "frames", "media", "shown")
+    sections = tuple(section for markup in markups for section in markup.sections)
+    return Markup(None, sections, **{name: sum(getattr(markup, name) for markup in markups) for name in counts})
 
 
 class _Renderer:
@@ -177,7 +186,8 @@ class _Renderer:
         )
 
     def _text(self, text: str) -> None:
-        text = text.replace("\xad", "").replace("\u200b", "").replace("\xa0", " ") if not text.isascii() else text
+        if not text.isascii():
+            text = text.translate(_UNPRINTED)
         (self._out.add_lines if self._verbatim else self._out.add)(text)
 
     def _element(self, node: LexborNode) -> _Leave | None:
