@@ -1,229 +1,215 @@
-"""PDF to pages of text. PDFium reads; pypdf stands in where PDFium cannot open a file or finds too little.
+"""PDF to pages of text, page by page: PDFium reads, pypdf where PDFium reads badly, and OCR where there is no text."""
 
-PDFium is not thread-safe: read one document at a time.
-"""
-
-import io
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pypdfium2
 
-from hipcli.documents.document import Content, Page
+from hipcli.documents.document import Content, Member, Page
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.page_ranges import PageRanges, format_page_ranges
+from hipcli.documents.readers import hidden_text, legible, ocr, pdf_attachments, pdf_forms, pdf_notes, right_to_left
+from hipcli.documents.readers.actual_text import without_actual_text
 from hipcli.documents.readers.hyphens import join_hyphenated
 from hipcli.documents.readers.pdf_text import clean
-from hipcli.documents.readers.right_to_left import is_right_to_left
+from hipcli.documents.readers.pdfium import PdfiumPage, UnreadableError, open_document, read_page
 from hipcli.documents.readers.running_lines import drop_running_lines
 from hipcli.documents.readers.scans import recognise_pages
-from hipcli.errors import HipError
-
-_MAX_SHARE_WITHOUT_TEXT = 0.5
+from hipcli.errors import HipError, first_line
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """The pages that were asked for, as one library reads them."""
+    """The pages that were asked for, and what is known about their reading."""
 
-    pages: tuple[Page, ...]
+    pages: tuple[PdfiumPage, ...]
     page_count: int
-    faults: tuple[str, ...] = ()
-
-    @property
-    def without_text(self) -> list[int]:
-        return [page.number for page in self.pages if not page.text]
-
-    @property
-    def legible(self) -> bool:
-        return len(self.without_text) <= _MAX_SHARE_WITHOUT_TEXT * len(self.pages)
-
-
-class _UnreadableError(Exception):
-    """One library cannot open the file; the other may."""
+    reader: str = "pdfium"
+    recognised: frozenset[int] = frozenset()
+    faults: tuple[str, ...] = ()  # of the file
+    warnings: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
 
 
 def read(data: bytes, where: str, options: ReadOptions) -> Content:
-    """The pages of the PDF in `data` that `options.pages` asks for, all by default.
+    """The pages of the PDF in `data` that `options.pages` asks for, all by default, and the files attached to it.
 
     `where` names the document in errors. Raises HipError where the file is damaged or protected, has none of
-    the pages asked for, or has no text on most of them.
+    the pages asked for, or no text on any of them.
     """
-    ranges, password = options.page_ranges, options.password
     try:
-        reading = _read_with_pdfium(data, ranges, password)
-    except _UnreadableError:
-        reading = _read_with_pypdf(data, where, ranges, password)
-    else:
-        if not reading.legible or is_right_to_left([page.text for page in reading.pages]):
-            reading = _second_opinion(reading, data, where, ranges, password)
-    reading = _with_recognised(reading, data, options)
-    _check(reading, where, ranges)
+        with open_document(data, options.password) as document:
+            reading = _with_pdfium(document, data, where, options)
+    except UnreadableError:
+        reading = _with_pypdf(data, where, options)
+    _check(reading, where, options)
 
+    numbers = [page.number for page in reading.pages]
     labels = [page.label for page in reading.pages]
-    texts, dropped = drop_running_lines([page.text for page in reading.pages], labels, options.running_lines)
-    texts = join_hyphenated(texts)
-    pages = tuple(replace(page, text=text) for page, text in zip(reading.pages, texts, strict=True))
-    warnings = (*reading.faults, *_warnings(reading, ranges))
-    return Content(kind="pdf", unit="page", reader="pdfium", pages=pages, warnings=warnings, dropped=dropped)
-
-
-def _read_with_pdfium(data: bytes, ranges: PageRanges | None, password: str | None) -> _Reading:
-    with _open_with_pdfium(data, password) as document:
-        count = len(document)
-        pages = []
-        for number in range(1, count + 1):
-            if ranges is None or number in ranges:
-                label = document.get_page_label(number - 1) or None
-                pages.append(Page(number, clean(_page_text(document, number - 1)), label))
-    return _Reading(tuple(pages), count)
-
-
-def _open_with_pdfium(data: bytes, password: str | None) -> pypdfium2.PdfDocument:
-    # A password meant for another document of the batch must not lock this one, so try without it too.
-    for attempt in dict.fromkeys((password, None)):
-        try:
-            return pypdfium2.PdfDocument(data, password=attempt)
-        except pypdfium2.PdfiumError as error:
-            failure = error
-    raise _UnreadableError from failure
-
-
-def _with_recognised(reading: _Reading, data: bytes, options: ReadOptions) -> _Reading:
-    """The reading, with the text of pages and pictures that have none, where it can be recognised."""
-    try:
-        with _open_with_pdfium(data, options.password) as document:
-            texts = {page.number: page.text for page in reading.pages}
-            recognition = recognise_pages(document, texts, (), options.ocr)
-    except _UnreadableError:
-        return reading
-    pages = tuple(
-        replace(page, text=recognition.texts[page.number], recognised=True)
-        if page.number in recognition.texts
-        else page
-        for page in reading.pages
+    texts, running = drop_running_lines(
+        [page.text for page in reading.pages], labels, options.running_lines, numbers=numbers
     )
-    return replace(reading, pages=pages, faults=(*reading.faults, *recognition.warnings))
+    pages = tuple(
+        Page(page.number, "\n".join(filter(None, (text, page.values))), page.label, page.number in reading.recognised)
+        for page, text in zip(reading.pages, join_hyphenated(texts), strict=True)
+    )
+    return Content(
+        kind="pdf",
+        unit="page",
+        reader=reading.reader,
+        pages=pages,
+        warnings=(*reading.faults, *_warnings(reading, options.page_ranges), *reading.warnings),
+        dropped=(*reading.dropped, *running),
+        members=reading.members,
+    )
 
 
-def _page_text(document: pypdfium2.PdfDocument, index: int) -> str:
-    """The raw text of a page, "" if the page cannot be loaded."""
+def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, options: ReadOptions) -> _Reading:
+    count = len(document)
+    pages = [read_page(document, index, options.hidden) for index in _indices(count, options.page_ranges)]
+    found_hidden = {page.number: page.hidden for page in pages if page.hidden}
+    hidden = hidden_text.said(found_hidden, options.hidden)
+    notes = pdf_notes.said({page.number: page.notes for page in pages if page.notes})
+    form, said_of_form = pdf_forms.xfa(document)
+    if form and pages:
+        pages[0] = replace(pages[0], values="\n".join(filter(None, (pages[0].values, form))))
+    pages, second, faults = _second_look(pages, data, where, options.password)
+    pages, said_of_order = _in_reading_order(pages, data, options.password)
+
+    doubtful = [page.number for page in pages if page.doubtful]
+    texts = {page.number: page.text for page in pages}
+    recognition = recognise_pages(document, texts, doubtful, options.ocr)
+    doubtful = [number for number in doubtful if number not in recognition.texts]
+    pages = [replace(page, text=recognition.texts.get(page.number, page.text)) for page in pages]
+    return _Reading(
+        tuple(pages),
+        count,
+        reader="pdfium" + (f", pypdf on {_pages(second)}" if second else ""),
+        recognised=frozenset(recognition.texts),
+        faults=faults,
+        warnings=(
+            *([legible.said(doubtful)] if doubtful else []),
+            *said_of_form,
+            *notes,
+            *said_of_order,
+            *(hidden if options.hidden else ()),
+            *recognition.warnings,
+        ),
+        dropped=() if options.hidden else hidden,
+        members=pdf_attachments.members(document),
+    )
+
+
+def _with_pypdf(data: bytes, where: str, options: ReadOptions) -> _Reading:
+    """A file that PDFium cannot open."""
+    from hipcli.documents.readers.second_reader import SecondReader
+
+    second = SecondReader(data, where, options.password)
+    indices = _indices(second.page_count, options.page_ranges)
+    pages = [PdfiumPage(index + 1, second.label(index), clean(second.text(index))) for index in indices]
+    pages = [replace(page, text=right_to_left.order_right_to_left(page.text)) for page in pages]
+    faults = (_damaged(second.messages[0]),) if second.messages else ()
+    return _Reading(tuple(pages), second.page_count, reader="pypdf", faults=faults)
+
+
+def _second_look(
+    pages: Sequence[PdfiumPage], data: bytes, where: str, password: str | None
+) -> tuple[list[PdfiumPage], list[int], tuple[str, ...]]:
+    """The pages, with pypdf's text where that is better than PDFium's; which these are; and what pypdf complains of."""
+    nothing = not any(page.text or page.values for page in pages)
+    asked = [page for page in pages if nothing or page.incomplete or page.doubtful or page.lost]
+    if not asked:
+        return list(pages), [], ()
+    from hipcli.documents.readers.second_reader import SecondReader
+
     try:
-        page = document[index]
-    except pypdfium2.PdfiumError:
-        return ""
-    try:
-        textpage = page.get_textpage()
+        second = SecondReader(data, where, password)
+    except HipError as error:
+        return (
+            list(pages),
+            [],
+            (f"pypdf could not read {_pages([page.number for page in asked])} again ({error.message}).",),
+        )
+    better = {}
+    for page in asked:
+        text = clean(second.text(page.number - 1))
+        if text.strip() and (not page.text.strip() or legible.better(page.text, text) is text):
+            better[page.number] = replace(page, text=text, lost=False, doubtful=False)
+    faults = (_damaged(second.messages[0]),) if second.messages and nothing else ()
+    return [better.get(page.number, page) for page in pages], list(better), faults
+
+
+def _in_reading_order(
+    pages: Sequence[PdfiumPage], data: bytes, password: str | None
+) -> tuple[list[PdfiumPage], tuple[str, ...]]:
+    """The pages with right-to-left lines in the order in which they are read, and warnings where that is doubtful."""
+    texts = {page.number: page.text for page in pages}
+    warnings = []
+    replaced = [page.number for page in pages if page.replaced]
+    if replaced:
         try:
-            # Not get_text_bounded: on rotated pages, and where fonts change, it runs lines into each other.
-            return str(textpage.get_text_range())
-        finally:
-            textpage.close()
-    except pypdfium2.PdfiumError:
-        return ""
-    finally:
-        page.close()
-
-
-def _read_with_pypdf(data: bytes, where: str, ranges: PageRanges | None, password: str | None) -> _Reading:
-    import pypdf
-
-    pages = []
-    with _pypdf_messages() as messages:
-        try:
-            reader = pypdf.PdfReader(io.BytesIO(data))
-            if reader.is_encrypted and not (reader.decrypt(password or "") or reader.decrypt("")):
-                raise _protected(where, password)
-            count = len(reader.pages)
-            labels = reader.page_labels if "/PageLabels" in reader.root_object else None
-            for number in range(1, count + 1):
-                if ranges is None or number in ranges:
-                    text = clean(reader.pages[number - 1].extract_text())
-                    pages.append(Page(number, text, labels[number - 1] if labels else None))
-        except HipError:
-            raise
+            again = _without_replacement(data, password, replaced)
         except Exception as error:  # on damaged files pypdf raises anything, from KeyError to RecursionError
-            raise _unreadable(data, where) from error
-    faults = (f"the file is damaged, text may be missing ({messages[0]}).",) if messages else ()
-    return _Reading(tuple(pages), count, faults)
+            again = {}
+            warnings.append(f"{_pages(replaced)} could not be read without its replacement text ({first_line(error)}).")
+        texts |= {number: right_to_left.better(texts[number], text) for number, text in again.items()}
+    texts = {number: right_to_left.order_right_to_left(text) for number, text in texts.items()}
+    if doubtful := [number for number, text in texts.items() if right_to_left.is_doubtful(text)]:
+        warnings.append(f"{_pages(doubtful)}: right-to-left words may be in the wrong order.")
+    return [replace(page, text=texts[page.number]) for page in pages], tuple(warnings)
 
 
-@contextmanager
-def _pypdf_messages() -> Iterator[list[str]]:
-    """Collect what pypdf logs; Python would print it to standard error."""
-    messages: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append(" ".join(record.getMessage().split()))
-
-    logger = logging.getLogger("pypdf")
-    handler = Collector(logging.WARNING)
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield messages
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+def _without_replacement(data: bytes, password: str | None, numbers: Sequence[int]) -> dict[int, str]:
+    """The text of these pages as their fonts have it."""
+    plain = without_actual_text(data, password, [number - 1 for number in numbers])
+    with open_document(plain, None) as document:
+        return {number: read_page(document, index, False).text for index, number in enumerate(numbers)}
 
 
-def _second_opinion(
-    first: _Reading, data: bytes, where: str, ranges: PageRanges | None, password: str | None
-) -> _Reading:
-    """pypdf's reading if it is no worse: it is the better of the two for right-to-left scripts."""
-    try:
-        second = _read_with_pypdf(data, where, ranges, password)
-    except HipError:
-        return first
-    return second if len(second.without_text) <= len(first.without_text) else first
+def _damaged(message: str) -> str:
+    return f"the file is damaged, and text may be missing ({message})."
 
 
-def _check(reading: _Reading, where: str, ranges: PageRanges | None) -> None:
+def _indices(count: int, ranges: PageRanges | None) -> list[int]:
+    return [index for index in range(count) if ranges is None or index + 1 in ranges]
+
+
+def _check(reading: _Reading, where: str, options: ReadOptions) -> None:
     if not reading.page_count:
         raise HipError(f"{where}: a PDF without pages", "make or download the file again")
-    if not reading.pages and ranges is not None:
+    if not reading.pages and options.pages is not None:
         raise HipError(
-            f"{where}: has {_pages(reading.page_count)}, and none that --pages asks for",
+            f"{where}: has {_count(reading.page_count)}, and none that --pages asks for",
             f"ask for pages from 1 to {reading.page_count}",
         )
-    if not reading.legible:
-        share = f"{len(reading.without_text)} of {_pages(len(reading.pages))}"
-        raise HipError(
-            f"{where}: no text layer on {share} (scanned?)",
-            "recognise the text first: ocrmypdf IN.pdf OUT.pdf",
-        )
+    if reading.members or any(page.text or page.values for page in reading.pages):
+        return
+    if reading.faults:
+        hint = "download it again, or repair it: qpdf IN.pdf OUT.pdf"
+        raise HipError(f"{where}: no text, and {reading.faults[0].removesuffix('.')}", hint)
+    if not ocr.available():
+        hint = f"recognise the text: {ocr.INSTALL}"
+    else:
+        hint = "recognise the text with --ocr auto" if options.ocr == "off" else "look at it in a viewer"
+    raise HipError(f"{where}: no text on any of {_count(len(reading.pages))} (scanned?)", hint)
 
 
 def _warnings(reading: _Reading, ranges: PageRanges | None) -> Iterator[str]:
-    if reading.without_text:
-        share = f"{len(reading.without_text)} of {_pages(len(reading.pages))}"
-        yield f"no text on {share}: {format_page_ranges(reading.without_text)}."
+    lost = [page.number for page in reading.pages if page.lost]
+    if lost:
+        yield f"{_pages(lost)} cannot be read: the file is damaged."
+    empty = [page.number for page in reading.pages if not (page.text or page.values or page.lost)]
+    if empty:
+        yield f"no text on {len(empty)} of {_count(len(reading.pages))}: {format_page_ranges(empty)}."
     if ranges is not None and ranges.highest() > reading.page_count:
         yield f"--pages asks for page {ranges.highest()} but the last one is {reading.page_count}."
 
 
-def _pages(count: int) -> str:
+def _pages(numbers: Sequence[int]) -> str:
+    """`page 3`, `pages 3-5`."""
+    return f"{'page' if len(numbers) == 1 else 'pages'} {format_page_ranges(numbers)}"
+
+
+def _count(count: int) -> str:
     return f"{count} page" if count == 1 else f"{count} pages"
-
-
-def _protected(where: str, password: str | None) -> HipError:
-    if password is None:
-        return HipError(
-            f"{where}: protected by a password",
-            "give it with --password, or in the environment variable HIPCLI_PASSWORD",
-        )
-    return HipError(f"{where}: the password is wrong", "check --password (or HIPCLI_PASSWORD)")
-
-
-def _unreadable(data: bytes, where: str) -> HipError:
-    if b"%PDF-" not in data[:1024]:
-        return HipError(f"{where}: not a PDF, despite its name", "look at what it is with the command file")
-    if b"/Encrypt" in data:
-        return HipError(
-            f"{where}: damaged, or encrypted in an unknown way",
-            "make a plain copy first: qpdf --decrypt IN.pdf OUT.pdf",
-        )
-    return HipError(f"{where}: damaged PDF", "download it again, or repair it: qpdf IN.pdf OUT.pdf")
