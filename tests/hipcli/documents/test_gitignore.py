@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from git import git, needs_git, random_path, random_pattern
+from against_git import git, needs_git, random_path, random_pattern
 
 from hipcli.documents.gitignore import Patterns
 
@@ -94,7 +94,9 @@ def test_time_does_not_explode(pattern: bytes, path: bytes) -> None:
 
 @needs_git
 @pytest.mark.parametrize("seed", range(3))
-def test_same_line_decides_as_in_git(tmp_path: Path, seed: int) -> None:
+def test_same_line_decides_as_in_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     chance = random.Random(seed)
     folder = tmp_path / "tree"
     folder.mkdir()

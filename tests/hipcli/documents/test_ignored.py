@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from git import git, needs_git, random_path, random_pattern
+from against_git import git, needs_git, random_path, random_pattern
 from read_paths import make_tree
 
 from hipcli.documents.folders import walk

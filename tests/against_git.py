@@ -1,5 +1,6 @@
 """For tests against git: run it without the settings of the machine, and random patterns and paths."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -13,9 +14,8 @@ _IN_CLASSES = ("a", "b", "c", "a-c", "-", "]", "\\]", "[:alpha:]", "[:digit:]", 
 
 
 def git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    """What git prints in `folder`. Its home is `folder`/../home, which need not be there."""
-    home = folder.parent / "home"
-    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
+    """What git prints in `folder`. Tests set HOME, so that the user's own settings do not count."""
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "GIT_CONFIG_NOSYSTEM": "1"}
     command = ["git", "-C", folder, *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, env=environment)
     assert done.returncode in (0, 1), done.stderr  # 1: there is nothing to say
