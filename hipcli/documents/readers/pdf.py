@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pypdfium2
 
 from hipcli.documents.document import Content, Member, Page
-from hipcli.documents.options import ReadOptions
+from hipcli.documents.options import Ocr, ReadOptions
 from hipcli.documents.page_ranges import PageRanges, format_page_ranges
 from hipcli.documents.readers import hidden_text, legible, ocr, pdf_attachments, pdf_forms, pdf_notes, right_to_left
 from hipcli.documents.readers.actual_text import without_actual_text
@@ -14,7 +14,7 @@ from hipcli.documents.readers.hyphens import join_hyphenated
 from hipcli.documents.readers.pdf_text import clean
 from hipcli.documents.readers.pdfium import PdfiumPage, UnreadableError, open_document, read_page
 from hipcli.documents.readers.running_lines import drop_running_lines
-from hipcli.documents.readers.scans import recognise_pages
+from hipcli.documents.readers.scans import Box, recognise_pages
 from hipcli.errors import HipError, first_line
 
 
@@ -77,10 +77,9 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     pages, second, faults = _second_look(pages, data, where, options.password)
     pages, said_of_order = _in_reading_order(pages, data, options.password)
 
-    doubtful = [page.number for page in pages if page.doubtful]
     texts = {page.number: page.text for page in pages}
-    recognition = recognise_pages(document, texts, doubtful, options.ocr)
-    doubtful = [number for number in doubtful if number not in recognition.texts]
+    recognition = recognise_pages(document, texts, to_recognise(pages, options.ocr))
+    doubtful = [page.number for page in pages if page.doubtful and page.number not in recognition.texts]
     pages = [replace(page, text=recognition.texts.get(page.number, page.text)) for page in pages]
     return _Reading(
         tuple(pages),
@@ -99,6 +98,19 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
         dropped=() if options.hidden else hidden,
         members=pdf_attachments.members(document),
     )
+
+
+def to_recognise(pages: Sequence[PdfiumPage], when: Ocr) -> dict[int, Sequence[Box] | None]:
+    """Parts of pages, by number, whose text is to be recognised; None is all of the page."""
+    if when == "off":
+        return {}
+    parts: dict[int, Sequence[Box] | None] = {}
+    for page in pages:
+        if when == "force" or page.doubtful or not page.text.strip():
+            parts[page.number] = None
+        elif page.pictures:
+            parts[page.number] = page.pictures
+    return parts
 
 
 def _with_pypdf(data: bytes, where: str, options: ReadOptions) -> _Reading:

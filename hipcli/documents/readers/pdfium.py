@@ -3,9 +3,8 @@
 PDFium is not thread-safe: read one document at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import pypdfium2
 import pypdfium2.raw as raw
@@ -15,6 +14,7 @@ from hipcli.documents.readers.actual_text import has_actual_text
 from hipcli.documents.readers.fake_bold import without_copies
 from hipcli.documents.readers.pdf_text import clean
 from hipcli.documents.readers.right_to_left import has_right_to_left
+from hipcli.documents.readers.scans import Box, unread_pictures
 from hipcli.documents.readers.vertical import in_columns
 
 _MOST_OBJECTS = 1000  # that are looked at to see whether a page has text
@@ -28,9 +28,10 @@ class UnreadableError(Exception):
 class PdfiumPage:
     """A page with what there is to know about its text.
 
-    `values` are lines for form fields and notes, which a viewer shows over the page. `lost`: the page cannot be
-    loaded. `incomplete`: it draws characters that `text` lacks; `doubtful`: its fonts do not say which letters they
-    show. `replaced`: it has right-to-left text that the file gives other text for.
+    `pictures` are parts of it that may be pictures of text. `values` are lines for form fields and notes, which a
+    viewer shows over the page. `lost`: the page cannot be loaded. `incomplete`: it draws characters that `text` lacks;
+    `doubtful`: its fonts do not say which letters they show. `replaced`: it has right-to-left text that the file gives
+    other text for.
     """
 
     number: int
@@ -41,6 +42,7 @@ class PdfiumPage:
     incomplete: bool = False
     doubtful: bool = False
     replaced: bool = False
+    pictures: Sequence[Box] = ()
     hidden: hidden_text.Hidden | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
 
@@ -101,11 +103,13 @@ def _read(
         incomplete=(not drawn.strip() and _draws_text(page)) or legible.incomplete(page, textpage),
         doubtful=legible.doubtful(page, textpage, text),
         replaced=has_right_to_left(text) and has_actual_text(page),
+        pictures=unread_pictures(page, textpage),
         hidden=hidden,
         notes=counts,
     )
 
 
 def _draws_text(page: pypdfium2.PdfPage) -> bool:
-    kinds = {item.type for item in islice(page.get_objects(max_depth=1), _MOST_OBJECTS)}
+    indices = range(min(raw.FPDFPage_CountObjects(page), _MOST_OBJECTS))
+    kinds = {raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page, index)) for index in indices}
     return bool(kinds & {raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_FORM})

@@ -2,16 +2,14 @@
 
 import ctypes
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from hipcli.documents.options import Ocr
 from hipcli.documents.page_ranges import format_page_ranges
 from hipcli.documents.readers import ocr
 
@@ -39,36 +37,42 @@ class Recognition:
 
 
 def recognise_pages(
-    document: pypdfium2.PdfDocument, texts: Mapping[int, str], unreadable: Collection[int], when: Ocr
+    document: pypdfium2.PdfDocument, texts: Mapping[int, str], parts: Mapping[int, Sequence[Box] | None]
 ) -> Recognition:
-    """Recognise what has to be among the pages whose numbers `texts` has, with the text that was read from each.
+    """Recognise these parts of pages, by number; None is all of a page. `texts` are what was read from them.
 
-    That is, if `when` is "auto", pages without text, the pages in `unreadable`, whose text is no good, and big
-    pictures without text over them; if it is "force", all pages. Where nothing is found a page keeps its text.
+    Where nothing is found a page keeps its text.
     """
-    if when == "off":
-        return Recognition({})
     found: dict[int, ocr.Recognised] = {}
     whole: dict[int, str] = {}
     pictures, failed = [], []
-    for number, text in texts.items():
-        everything = when == "force" or number in unreadable or not text.strip()
+    for number, boxes in parts.items():
         try:
             with _page(document, number) as page:
-                boxes = [None] if everything else _unread_pictures(page)
-                if not boxes or (everything and not pdfium.FPDFPage_CountObjects(page)):
+                if boxes is None and not pdfium.FPDFPage_CountObjects(page):
                     continue
                 if not ocr.available():
-                    pictures += [number]
+                    pictures.append(number)
                     continue
-                parts = [_recognise(page, box) for box in boxes]
+                recognised = [_recognise(page, box) for box in (boxes or (None,))]
         except pypdfium2.PdfiumError:
             failed.append(number)
             continue
-        found[number] = ocr.joined(parts)
+        found[number] = ocr.joined(recognised)
         if found[number].text:
-            whole[number] = found[number].text if everything else _together(text, found[number].text)
+            whole[number] = found[number].text if boxes is None else _together(texts[number], found[number].text)
     return Recognition(whole, (*_unrecognised(pictures, failed), *ocr.said(found)))
+
+
+def unread_pictures(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> list[Box]:
+    """Where big pictures are that have hardly any text over them, such as a scan without the text recognised."""
+    left, bottom, right, top = page.get_bbox()
+    whole = max((right - left) * (top - bottom), 1.0)
+    boxes: list[Box] = []
+    for x1, y1, x2, y2 in _pictures(page):
+        boxes = _with(boxes, (max(x1, left), max(y1, bottom), min(x2, right), min(y2, top)))
+    big = [box for box in boxes if _area(box) >= _BIG * whole]
+    return [box for box in big if len(textpage.get_text_bounded(*box)) < _STAMP]
 
 
 def _unrecognised(pictures: list[int], failed: list[int]) -> Iterator[str]:
@@ -87,21 +91,6 @@ def _page(document: pypdfium2.PdfDocument, number: int) -> Iterator[pypdfium2.Pd
         yield page
     finally:
         page.close()
-
-
-def _unread_pictures(page: pypdfium2.PdfPage) -> list[Box]:
-    """Where big pictures are that have hardly any text over them, such as a scan without the text recognised."""
-    left, bottom, right, top = page.get_bbox()
-    whole = max((right - left) * (top - bottom), 1.0)
-    boxes: list[Box] = []
-    for x1, y1, x2, y2 in islice(_pictures(page), _MOST_OBJECTS):
-        boxes = _with(boxes, (max(x1, left), max(y1, bottom), min(x2, right), min(y2, top)))
-    big = [box for box in boxes if _area(box) >= _BIG * whole]
-    textpage = page.get_textpage()
-    try:
-        return [box for box in big if len(textpage.get_text_bounded(*box)) < _STAMP]
-    finally:
-        textpage.close()
 
 
 def _recognise(page: pypdfium2.PdfPage, box: Box | None) -> ocr.Recognised:
@@ -130,17 +119,22 @@ def _together(text: str, recognised: str) -> str:
 
 
 def _pictures(page: pypdfium2.PdfPage) -> Iterator[Box]:
-    # A form counts as a picture if it has one: what is inside it has coordinates of its own.
-    for item in page.get_objects(max_depth=1):
-        if item.type == pdfium.FPDF_PAGEOBJ_IMAGE or (item.type == pdfium.FPDF_PAGEOBJ_FORM and _has_picture(item)):
-            yield item.get_bounds()
+    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    # PDFium itself and not page.get_objects(), which takes longer than all else on a page of text.
+    for index in range(min(pdfium.FPDFPage_CountObjects(page), _MOST_OBJECTS)):
+        item = pdfium.FPDFPage_GetObject(page, index)
+        # A form counts as a picture if it has one: what is inside it has coordinates of its own.
+        if _is_picture(item) and pdfium.FPDFPageObj_GetBounds(item, left, bottom, right, top):
+            yield left.value, bottom.value, right.value, top.value
 
 
-def _has_picture(form: pypdfium2.PdfObject) -> bool:
-    for index in range(min(pdfium.FPDFFormObj_CountObjects(form), _MOST_OBJECTS)):
-        if pdfium.FPDFPageObj_GetType(pdfium.FPDFFormObj_GetObject(form, index)) == pdfium.FPDF_PAGEOBJ_IMAGE:
-            return True
-    return False
+def _is_picture(item: Any) -> bool:
+    kind = pdfium.FPDFPageObj_GetType(item)
+    if kind == pdfium.FPDF_PAGEOBJ_FORM:
+        inside = range(min(pdfium.FPDFFormObj_CountObjects(item), _MOST_OBJECTS))
+        kinds = (pdfium.FPDFPageObj_GetType(pdfium.FPDFFormObj_GetObject(item, index)) for index in inside)
+        return pdfium.FPDF_PAGEOBJ_IMAGE in kinds
+    return bool(kind == pdfium.FPDF_PAGEOBJ_IMAGE)
 
 
 def _with(boxes: list[Box], box: Box) -> list[Box]:

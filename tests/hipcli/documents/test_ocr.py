@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from pypdf import PdfReader, PdfWriter
 
 from hipcli.documents.document import Content, Skipped
 from hipcli.documents.formats import reader_name
-from hipcli.documents.options import ReadOptions
+from hipcli.documents.options import Ocr, ReadOptions
 from hipcli.documents.readers import ocr, pdf, picture, scans
+from hipcli.documents.readers.pdf import to_recognise
+from hipcli.documents.readers.pdfium import read_page
 from hipcli.documents.readers.text import NotTextError
 from hipcli.errors import HipError
 from tests.data.make_pdf import make_pdf
@@ -82,10 +85,12 @@ def read_picture(data: bytes, **options: object) -> Content:
     return picture.read(data, "scan.png", ReadOptions(**options))  # type: ignore[arg-type]
 
 
-def recognise(data: bytes, *texts: str, unreadable: tuple[int, ...] = (), when: str = "auto") -> scans.Recognition:
+def recognise(data: bytes, *texts: str, unreadable: tuple[int, ...] = (), when: Ocr = "auto") -> scans.Recognition:
     with pypdfium2.PdfDocument(data) as document:
         pages = dict(enumerate(texts, 1))
-        return scans.recognise_pages(document, pages, unreadable, when)  # type: ignore[arg-type]
+        read = [replace(read_page(document, number - 1, False), text=text) for number, text in pages.items()]
+        read = [replace(page, doubtful=page.number in unreadable) for page in read]
+        return scans.recognise_pages(document, pages, to_recognise(read, when))
 
 
 class TestPicture:
@@ -319,7 +324,7 @@ class TestEngine:
     def test_a_scanned_book_is_read_as_its_text_layer_has_it(self) -> None:
         with pypdfium2.PdfDocument(SCAN) as document:
             layer = document[4].get_textpage().get_text_range().replace("\ufffe", "-\n")
-            text = scans.recognise_pages(document, {5: ""}, (), "auto").texts[5]
+            text = scans.recognise_pages(document, {5: ""}, {5: None}).texts[5]
         words = set(layer.split())
         assert len(words & set(text.split())) > 0.96 * len(words)
 
