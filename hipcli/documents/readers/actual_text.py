@@ -5,13 +5,15 @@ PDFium believes it. For right-to-left text some programs write it in the wrong o
 
 import io
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
 if TYPE_CHECKING:
-    from pypdf.generic import DictionaryObject
+    from pypdf import PdfWriter
+    from pypdf.generic import DictionaryObject, PdfObject
 
 _KEY = "/ActualText"
 
@@ -40,7 +42,7 @@ def without_actual_text(data: bytes, password: str | None, indices: Sequence[int
     writer = pypdf.PdfWriter()
     for index in indices:
         writer.add_page(reader.pages[index])
-    for item in writer._objects:
+    for item in _objects(writer):
         if isinstance(item, StreamObject) and str(item.get("/Subtype", "/Form")) == "/Form":
             content = item.get_data()
             if _KEY.encode() in content:
@@ -51,6 +53,14 @@ def without_actual_text(data: bytes, password: str | None, indices: Sequence[int
     buffer = io.BytesIO()
     writer.write(buffer)
     return buffer.getvalue()
+
+
+def _objects(writer: "PdfWriter") -> Iterator["PdfObject | None"]:
+    for number in count(1):
+        try:
+            yield writer.get_object(number)
+        except IndexError:  # that was the last one
+            return
 
 
 def _property_lists(item: "DictionaryObject") -> Iterator["DictionaryObject"]:

@@ -26,7 +26,7 @@ class _Reading:
     page_count: int
     reader: str = "pdfium"
     recognised: frozenset[int] = frozenset()
-    faults: tuple[str, ...] = ()  # of the file
+    damage: str | None = None  # what pypdf complains of
     warnings: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     members: tuple[Member, ...] = ()
@@ -59,7 +59,7 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
         unit="page",
         reader=reading.reader,
         pages=pages,
-        warnings=(*reading.faults, *_warnings(reading, options.page_ranges), *reading.warnings),
+        warnings=(*_warnings(reading, options.page_ranges), *reading.warnings),
         dropped=(*reading.dropped, *running),
         members=reading.members,
     )
@@ -74,7 +74,7 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     form, said_of_form = pdf_forms.xfa(document)
     if form and pages:
         pages[0] = replace(pages[0], values="\n".join(filter(None, (pages[0].values, form))))
-    pages, second, faults = _second_look(pages, data, where, options.password)
+    pages, second, damage = _second_look(pages, data, where, options.password)
     pages, said_of_order = _in_reading_order(pages, data, options.password)
 
     texts = {page.number: page.text for page in pages}
@@ -86,7 +86,7 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
         count,
         reader="pdfium" + (f", pypdf on {_pages(second)}" if second else ""),
         recognised=frozenset(recognition.texts),
-        faults=faults,
+        damage=damage,
         warnings=(
             *([legible.said(doubtful)] if doubtful else []),
             *said_of_form,
@@ -121,35 +121,31 @@ def _with_pypdf(data: bytes, where: str, options: ReadOptions) -> _Reading:
     indices = _indices(second.page_count, options.page_ranges)
     pages = [PdfiumPage(index + 1, second.label(index), clean(second.text(index))) for index in indices]
     pages = [replace(page, text=right_to_left.order_right_to_left(page.text)) for page in pages]
-    faults = (_damaged(second.messages[0]),) if second.messages else ()
-    return _Reading(tuple(pages), second.page_count, reader="pypdf", faults=faults)
+    damage = second.messages[0] if second.messages else None
+    return _Reading(tuple(pages), second.page_count, reader="pypdf", damage=damage)
 
 
 def _second_look(
     pages: Sequence[PdfiumPage], data: bytes, where: str, password: str | None
-) -> tuple[list[PdfiumPage], list[int], tuple[str, ...]]:
+) -> tuple[list[PdfiumPage], list[int], str | None]:
     """The pages, with pypdf's text where that is better than PDFium's; which these are; and what pypdf complains of."""
     nothing = not any(page.text or page.values for page in pages)
     asked = [page for page in pages if nothing or page.incomplete or page.doubtful or page.lost]
     if not asked:
-        return list(pages), [], ()
+        return list(pages), [], None
     from hipcli.documents.readers.second_reader import SecondReader
 
     try:
         second = SecondReader(data, where, password)
     except HipError as error:
-        return (
-            list(pages),
-            [],
-            (f"pypdf could not read {_pages([page.number for page in asked])} again ({error.message}).",),
-        )
+        return list(pages), [], error.message.removeprefix(f"{where}: ")
     better = {}
     for page in asked:
         text = clean(second.text(page.number - 1))
         if text.strip() and (not page.text.strip() or legible.better(page.text, text) is text):
             better[page.number] = replace(page, text=text, lost=False, doubtful=False)
-    faults = (_damaged(second.messages[0]),) if second.messages and nothing else ()
-    return [better.get(page.number, page) for page in pages], list(better), faults
+    damage = second.messages[0] if second.messages and nothing else None
+    return [better.get(page.number, page) for page in pages], list(better), damage
 
 
 def _in_reading_order(
@@ -179,10 +175,6 @@ def _without_replacement(data: bytes, password: str | None, numbers: Sequence[in
         return {number: read_page(document, index, False).text for index, number in enumerate(numbers)}
 
 
-def _damaged(message: str) -> str:
-    return f"the file is damaged, and text may be missing ({message})."
-
-
 def _indices(count: int, ranges: PageRanges | None) -> list[int]:
     return [index for index in range(count) if ranges is None or index + 1 in ranges]
 
@@ -197,9 +189,9 @@ def _check(reading: _Reading, where: str, options: ReadOptions) -> None:
         )
     if reading.members or any(page.text or page.values for page in reading.pages):
         return
-    if reading.faults:
+    if reading.damage:
         hint = "download it again, or repair it: qpdf IN.pdf OUT.pdf"
-        raise HipError(f"{where}: no text, and {reading.faults[0].removesuffix('.')}", hint)
+        raise HipError(f"{where}: no text, and the file is damaged ({reading.damage})", hint)
     if not ocr.available():
         hint = f"recognise the text: {ocr.INSTALL}"
     else:
@@ -208,6 +200,8 @@ def _check(reading: _Reading, where: str, options: ReadOptions) -> None:
 
 
 def _warnings(reading: _Reading, ranges: PageRanges | None) -> Iterator[str]:
+    if reading.damage:
+        yield f"the file is damaged, and text may be missing ({reading.damage})."
     lost = [page.number for page in reading.pages if page.lost]
     if lost:
         yield f"{_pages(lost)} cannot be read: the file is damaged."
