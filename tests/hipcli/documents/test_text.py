@@ -2,7 +2,6 @@
 
 import time
 import zlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -48,8 +47,8 @@ ENGLISH = "The contract between Acme and Bolt runs for five years and ends in Ma
 JAPANESE = "契約期間は五年です。二〇二一年五月一日から有効です。"
 
 
-def kept_in() -> Iterator[tuple[str, str]]:
-    return ((text, encoding) for text, encodings in SAMPLES.items() for encoding in encodings.split())
+def kept_in() -> list[tuple[str, str]]:
+    return [(text, encoding) for text, encodings in SAMPLES.items() for encoding in encodings.split()]
 
 
 def found(data: bytes) -> Encoding:
