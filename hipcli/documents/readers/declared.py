@@ -51,10 +51,8 @@ def decode_declared(data: bytes, where: str, declared: str | None, asked: str | 
     wrong = text.count("\ufffd")
     if wrong * _FEW > sum(not character.isascii() for character in text):
         return decode_text(data, where, None)
-    places = "place that is not, which is" if wrong == 1 else "places that are not, which are"
-    warning = (
-        f"is in {declared} as it declares, but for {wrong:,} {places} read as U+FFFD; the first is byte {first:,}."
-    )
+    places = "place that is" if wrong == 1 else "places that are"
+    warning = f"{wrong:,} {places} not valid {declared}, as declared, the first at byte {first:,}: read as U+FFFD."
     return Decoded(text, Encoding(name, "declared"), (warning,))
 
 

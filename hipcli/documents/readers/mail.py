@@ -12,8 +12,8 @@ from hipcli.documents.readers.mail_headers import header_values, shown_headers
 from hipcli.documents.readers.member_names import MemberNames
 from hipcli.errors import HipError
 
-# The line that begins a message of a mailbox: "From WHO WHEN", with a year at its end or a zone after that.
-_BEGIN = re.compile(rb"^From [^\r\n]{0,300}[0-9]{4}[^\r\n]{0,40}\r?\n", re.MULTILINE)
+# The line that begins a message of a mailbox: "From WHO WHEN", with a time of day.
+_BEGIN = re.compile(rb"^From [^\r\n]{0,300}[0-9]:[0-9]{2}[^\r\n]{0,60}\r?\n", re.MULTILINE)
 _QUOTED = re.compile(rb"^>(>{0,99}From )", re.MULTILINE)
 
 

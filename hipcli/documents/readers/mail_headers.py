@@ -34,7 +34,7 @@ def _decoded(raw: str) -> str:
             parts = decode_header(text)
         except (HeaderParseError, binascii.Error, ValueError):
             parts = [(text, None)]
-        text = "".join(part if isinstance(part, str) else _letters(part, charset) for part, charset in parts)
+        text = "".join(part if isinstance(part, str) else _letters(part, charset) for part, charset in parts) or text
     return " ".join(text.split())
 
 

@@ -111,8 +111,8 @@ class _Reader:
             (
                 self._objects,
                 "embedded object",
-                "is read only as far as it shows.",
-                "are read only as far as they show.",
+                "is not looked into.",
+                "are not looked into.",
             ),
             (self._wrong, "character", "could not be decoded.", "could not be decoded."),
             (self._symbols, "character of a symbol font", "may be read wrongly.", "may be read wrongly."),
@@ -178,7 +178,7 @@ class _Reader:
     def _begin(self, word: bytes) -> bool:
         """Begin the group that `word` opens; False if it is only the first word of a group of text."""
         group = self._group
-        if group.kind == "nothing":
+        if group.kind == "nothing" or (group.kind == "upr" and word != b"ud"):
             return True
         if word == b"fonttbl":
             group.kind = "fonts"
@@ -197,8 +197,10 @@ class _Reader:
         elif word in _NOTES:
             self._add(f" [{_NOTES[word]}: ")
             group.closing = "]"
-        elif word == b"upr":
-            group.kind = "nothing"  # what comes first is for readers without Unicode
+        elif word == b"upr" and group.kind == "":
+            group.kind = "upr"  # what comes first is for readers without Unicode
+        elif word == b"ud" and group.kind == "upr":
+            group.kind = ""
         elif word == b"fldrslt":
             group.mark = self.text.mark
         else:
