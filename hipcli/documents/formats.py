@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from importlib import import_module
 
@@ -58,6 +59,7 @@ _BY_MIMETYPE = {
     b"application/vnd.oasis.opendocument.presentation-template": "opendocument",
     b"application/vnd.oasis.opendocument.spreadsheet-template": "sheets",
 }
+_LONGEST_MIMETYPE = 200  # bytes
 _NEEDS_ZIP = {"word", "slides", "opendocument", "epub"}
 _WITHOUT_MAGIC = {"html", "mail", "notebook", "tables", "subtitles", "pdf"}
 
@@ -95,8 +97,11 @@ def _inside_zip(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = {name.replace("\\", "/").lower() for name in archive.namelist()}
-            mimetype = archive.read("mimetype") if "mimetype" in archive.namelist() else b""
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+            mimetype = b""
+            if "mimetype" in archive.namelist():
+                with archive.open("mimetype") as stream:
+                    mimetype = stream.read(_LONGEST_MIMETYPE)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
         return "archive"  # whose reader says what is wrong with it
     if mimetype.strip() in _BY_MIMETYPE:
         return _BY_MIMETYPE[mimetype.strip()]

@@ -195,6 +195,8 @@ def _is_tied(tensors: dict[str, Any]) -> bool:
         return True
     step = max(1, len(embedding.data) // 1024)
     rows = [gguf.dequantize(tensor.data[::step], tensor.tensor_type) for tensor in (embedding, output)]
-    return rows[0].shape == rows[1].shape and bool(
-        numpy.linalg.norm(rows[0] - rows[1]) < 0.2 * numpy.linalg.norm(rows[1])
-    )
+    # Weights of a damaged file may be infinite, of which numpy would warn on the terminal.
+    with numpy.errstate(all="ignore"):
+        return rows[0].shape == rows[1].shape and bool(
+            numpy.linalg.norm(rows[0] - rows[1]) < 0.2 * numpy.linalg.norm(rows[1])
+        )

@@ -22,6 +22,7 @@ _PDF += [b"stream\n", b"endobj\n", b"/Filter[/FlateDecode/FlateDecode]", b"BT", 
 _RTF = [b"{", b"}", b"\\", b"\\bin99999 ", b"\\u-1?", b"\\uc9999", b"\\'", b"{\\*\\x", b"\\row", b"\\ansicpg0"]
 _JSON = [b"[", b"{", b'"cells":', b"null", b"NaN", b'"\\ud800"', b"1e999", b"[]", b"true", b","]
 _TEXT = [b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\x1b$B", b"\r", b"\xe2\x80\xae", b'"', b";", b"\t", b"--> "]
+_BRACKETS = [(b"[", b"]"), (b"{", b"}"), (b"<<", b">>"), (b"(", b")"), (b"BT", b"ET"), (b"<p>", b"</p>")]
 _TOKENS = {
     "pdf": _PDF,
     "rtf": _RTF,
@@ -52,7 +53,7 @@ def _damaged(data: bytes, other: bytes, tokens: Sequence[bytes], random: Random)
     for _ in range(random.choice((1, 1, 2, 3, 8, 30))):
         start = random.randrange(len(data) + 1)
         stop = min(len(data), start + random.choice((1, 2, 4, 8, 64, 1024)))
-        match random.randrange(10):
+        match random.randrange(11):
             case 0:
                 flipped = bytes(byte ^ 1 << random.randrange(8) for byte in data[start : start + 1])
                 data = data[:start] + flipped + data[start + 1 :]
@@ -78,7 +79,20 @@ def _damaged(data: bytes, other: bytes, tokens: Sequence[bytes], random: Random)
                 data = data[:start] + random.choice(tokens) + data[random.choice((start, stop)) :]
             case 9:
                 data = data[:start] + random.choice(tokens) * random.choice((2, 50, 3000)) + data[start:]
+            case 10:
+                data = _nested(data, start, stop, tokens, random)
     return data[:_MOST_BYTES]
+
+
+def _nested(data: bytes, start: int, stop: int, tokens: Sequence[bytes], random: Random) -> bytes:
+    """With many brackets around a part: the next element of markup, or what is between `start` and `stop`."""
+    opening, closing = random.choice([pair for pair in _BRACKETS if pair[0] in tokens] or _BRACKETS)
+    if tokens is _MARKUP and (tag := re.compile(rb"<([\w:]+)>").search(data, start)):
+        opening, closing, start = tag[0], b"</" + tag[1] + b">", tag.start()
+        end = data.find(closing, start)
+        stop = tag.end() if end < 0 else end + len(closing)
+    times = random.choice((2, 100, 5000))
+    return data[:start] + opening * times + data[start:stop] + closing * times + data[stop:]
 
 
 def _in_zip(seed: bytes, change: Change, random: Random) -> bytes:
@@ -89,7 +103,8 @@ def _in_zip(seed: bytes, change: Change, random: Random) -> bytes:
         name, content = parts[at]
         match random.randrange(8):
             case 0:
-                parts.insert(at, (change(name.encode()).decode("latin-1")[:2000], content))
+                renamed = change(name.encode()).decode("latin-1").partition("\0")[0][:2000]
+                parts.insert(at, (renamed or "x", content))
             case 1 if len(parts) > 1:
                 del parts[at]
             case 2:
@@ -138,10 +153,12 @@ def _in_tar(seed: bytes, change: Change, random: Random) -> bytes:
 
 
 def _in_gguf(seed: bytes, change: Change, random: Random) -> bytes:
-    """Damages the header and leaves the weights behind it where they are, if that is possible."""
-    end = seed.rindex(b".weight") + 64
-    damaged = change(seed[:end])
-    return damaged + seed[len(damaged) if random.random() < 0.5 else end :]
+    """Damages the header: what follows a key, or any of it. The weights stay where they are, if that is possible."""
+    header = seed[: seed.rindex(b".weight") + 64]
+    keys = [found.end() for found in re.finditer(rb"[a-z]\w+\.[\w.]{3,}", header)]
+    start, stop = random.choice([(key, key + 24) for key in keys] + [(0, len(header))] * len(keys))
+    damaged = header[:start] + change(header[start:stop]) + header[stop:]
+    return damaged + seed[random.choice((len(damaged), len(header))) :]
 
 
 _INSIDE: dict[str, Callable[[bytes, Change, Random], bytes]] = {

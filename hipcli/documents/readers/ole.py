@@ -31,7 +31,10 @@ _FORMATS = {
 def format_of(data: bytes) -> str | None:
     """ "doc", "ppt", "xls", "msg", "encrypted", ...; None where it is none of these. Raises OSError for damage."""
     with _open(data) as compound:
-        entries = {path[0].lower() for path in compound.listdir(streams=True, storages=True)}
+        try:
+            entries = {path[0].lower() for path in compound.listdir(streams=True, storages=True)}
+        except RecursionError as error:
+            raise OSError("storages in storages without end") from error
     return next((name for entry, name in _FORMATS.items() if entry.lower() in entries), None)
 
 
