@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hipcli.disk.files import require_space
 from hipcli.errors import HipError
 from hipcli.models.gguf_config import ROPE_FACTORS, SAFETENSORS_HINT, Metadata, read_config
+from hipcli.models.gguf_header import open_gguf
 from hipcli.models.gguf_tokenizer import generation_settings, rebuild_tokenizer
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ def convert(path: Path, folder: Path) -> None:
     Raises HipError when the file is damaged or of a family, rope scaling or tokenizer that cannot be converted
     exactly, and OSError when the folder cannot be written.
     """
-    from gguf import GGUFReader
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -57,7 +57,7 @@ def convert(path: Path, folder: Path) -> None:
 
     quiet_transformers()
     with _damaged(path.name):
-        reader = GGUFReader(path)
+        reader = open_gguf(path)
         metadata = _metadata(reader)
         config = read_config(path.name, reader, metadata)
         tokenizer = rebuild_tokenizer(path, metadata, config["max_position_embeddings"])

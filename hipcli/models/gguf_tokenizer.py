@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hipcli.errors import HipError
+from hipcli.errors import HipError, first_line
 from hipcli.models.gguf_config import SAFETENSORS_HINT, Metadata
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def rebuild_tokenizer(path: Path, metadata: Metadata, window: int) -> "PreTraine
     if model not in ("gpt2", "llama") or (model == "gpt2" and pre not in _SPLIT | _NO_SPLIT):
         raise HipError(f"{path.name}: its tokenizer ({model}, {pre}) cannot be rebuilt", SAFETENSORS_HINT)
     # Built directly: `from_pretrained` would prefer a tokenizer.json that happens to lie beside the file.
-    tokenizer = PreTrainedTokenizerFast(name_or_path=str(path.parent), gguf_file=path.name)
+    try:
+        tokenizer = PreTrainedTokenizerFast(name_or_path=str(path.parent), gguf_file=path.name)
+    except Exception as error:  # nothing narrower is raised for merges of tokens that are not there
+        raise HipError(f"{path.name}: its tokenizer is damaged ({first_line(error)})", "download it again") from error
     backend = tokenizer.backend_tokenizer
     if model == "gpt2" and pre in _SPLIT and "Split" not in repr(backend.pre_tokenizer):
         raise HipError(f"{path.name}: this transformers cannot rebuild its tokenizer", "update transformers")

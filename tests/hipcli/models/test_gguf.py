@@ -215,6 +215,33 @@ class TestRefusals:
         with pytest.raises(HipError, match="damaged or unreadable"):
             converted(path, tmp_path)
 
+    @pytest.mark.parametrize("padding", range(4))
+    @pytest.mark.parametrize("key", ["tokenizer.ggml.token_type", "tokenizer.ggml.tokens"])
+    def test_array_without_end(self, key, padding, tmp_path):
+        data = write_gguf(tmp_path / "m.gguf", make_model("llama")).read_bytes()
+        path = tmp_path / "long.gguf"
+        at = data.index(key.encode()) + len(key) + 8  # its type and that of its values
+        path.write_bytes(data[:at] + (2**40).to_bytes(8, "little") + data[at + 8 :] + bytes(padding))
+        with pytest.raises(HipError, match="damaged or unreadable"):
+            converted(path, tmp_path)
+
+    def test_more_values_than_any_vocabulary_has(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("hipcli.models.gguf_header._MOST_VALUES", 1000)
+        with pytest.raises(HipError, match="header has more than 1,000 values"):
+            converted(write_gguf(tmp_path / "m.gguf", make_model("llama")), tmp_path)
+
+    def test_merge_of_unknown_tokens(self, tmp_path):
+        data = write_gguf(tmp_path / "m.gguf", make_model("llama")).read_bytes()
+        path = tmp_path / "merges.gguf"
+        path.write_bytes(data.replace(b"1 2", b"1 \x01", 1))
+        with pytest.raises(HipError, match=r"^merges\.gguf: its tokenizer is damaged"):
+            converted(path, tmp_path)
+
+    def test_infinite_weights_are_no_warning(self, tmp_path):
+        model = make_model("llama", tie_word_embeddings=False)
+        infinite = numpy.full_like(model.lm_head.weight.detach().numpy(), numpy.inf)
+        converted(write_gguf(tmp_path / "m.gguf", model, tensors={"output.weight": infinite}), tmp_path)
+
     def test_other_architecture(self, tmp_path):
         path = tmp_path / "m.gguf"
         writer = gguf.GGUFWriter(path, "mamba")
