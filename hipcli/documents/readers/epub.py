@@ -6,8 +6,9 @@ from hipcli.documents.document import Content, Page
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.readers.epub_package import Item, Package
 from hipcli.documents.readers.html import markup_dropped, markup_warnings
+from hipcli.documents.readers.html_markup import Markup, Section, total
 from hipcli.documents.readers.html_repair import repaired
-from hipcli.documents.readers.html_text import Markup, Section, read_markup, total
+from hipcli.documents.readers.html_text import read_markup
 from hipcli.errors import HipError
 
 _MOST_NAMED = 5

@@ -6,8 +6,9 @@ from dataclasses import replace
 from hipcli.documents.document import Content, Page
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.readers.declared import decode_declared
+from hipcli.documents.readers.html_markup import Markup, Section
 from hipcli.documents.readers.html_repair import repaired
-from hipcli.documents.readers.html_text import Markup, Section, read_markup
+from hipcli.documents.readers.html_text import read_markup
 
 _CHARSET = re.compile(rb"""<meta[^<>]{0,500}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"""^\s{0,99}<\?xml[^<>]{0,200}?encoding\s{0,9}=\s{0,9}["']([\w.:-]{1,40})""")

@@ -1,19 +1,29 @@
 """HTML to sections of text: what a browser would show, without its looks."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from hipcli.documents.readers.flowing_text import FlowingText
+from hipcli.documents.readers.html_elements import (
+    Attributes,
+    formula_source,
+    has_several,
+    input_text,
+    is_formula_part,
+    is_hidden,
+    item_marks,
+    picture_text,
+    select_texts,
+    sign_before,
+)
+from hipcli.documents.readers.html_markup import Markup, Section
 from hipcli.documents.readers.html_tables import Table
-from hipcli.documents.readers.list_marks import list_mark
 from hipcli.documents.readers.numerals import integer
 
 _Leave = Callable[[], None]
-_Attributes = Mapping[str, str | None]
 
 _NO_TEXT = {"script", "style", "noframes", "rp", "datalist", "desc", "metadata", "annotation", "annotation-xml"}
 _PARAGRAPHS = {
@@ -27,48 +37,12 @@ _LINES = {
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _AROUND = {"del": "~~", "s": "~~", "strike": "~~", "q": '"'}
 _MEDIA = {"audio", "video", "embed", "object"}
-# What stands between the parts of a formula.
-_BETWEEN = {
-    "mfrac": "/", "msup": "^", "msub": "_", "msubsup": "_^", "mover": "^", "munder": "_", "munderover": "_^",
-    "mroot": ",",
-}  # fmt: skip
-_UNSEEN = re.compile(r"(?:^|;)\s?(?:display\s?:\s?none|visibility\s?:\s?hidden)", re.IGNORECASE)
 # Where a line may or may not be broken, which is nothing to read; and the space that never breaks.
 _UNPRINTED = {0xAD: None, 0x200B: None, 0xFEFF: None, 0xA0: " "}
 _TARGET = re.compile(r"(?:https?|ftp|mailto|tel):", re.IGNORECASE)
 _PLAIN_SUPERSCRIPTS = ("[", "(", "st", "nd", "rd", "th")
 _MOST_NESTED_TABLES = 8  # cells further in are lines, so that text is not copied from cell to cell without end
 _NAVIGATION_SHARE = 0.8  # of the text of <nav> that must be links, or else it is kept
-
-
-@dataclass(frozen=True)
-class Section:
-    """Text below a title; without one, the text above the first."""
-
-    title: str | None
-    text: str
-
-
-@dataclass(frozen=True)
-class Markup:
-    """What HTML holds. `hidden` and `navigation` count the characters that were left out, `scripts` those of programs,
-    `shown` those that are hidden and were kept. `pictures` counts those without a text in their place, `frames` and
-    `media` what is embedded from elsewhere.
-    """
-
-    title: str | None
-    sections: tuple[Section, ...]
-    hidden: int
-    navigation: int
-    scripts: int
-    pictures: int
-    frames: int
-    media: int
-    shown: int = 0
-
-    @property
-    def characters(self) -> int:
-        return sum(len(section.text) + len(section.title or "") for section in self.sections)
 
 
 def read_markup(
@@ -82,13 +56,6 @@ def read_markup(
     renderer = _Renderer(titles, keep_hidden, keep_navigation)
     renderer.walk(LexborHTMLParser(html.encode("utf-8", "replace")).root)
     return renderer.result()
-
-
-def total(markups: Sequence[Markup]) -> Markup:
-    """All sections of them, and their counts together."""
-    counts = ("hidden", "navigation", "scripts", "pictures", "frames", "media", "shown")
-    sections = tuple(section for markup in markups for section in markup.sections)
-    return Markup(None, sections, **{name: sum(getattr(markup, name) for markup in markups) for name in counts})
 
 
 class _Renderer:
@@ -112,7 +79,7 @@ class _Renderer:
         self._verbatim = self._headings = 0
         self._lists: list[Iterator[str]] = []
         self._tables: list[Table] = []
-        self._enter: dict[str, Callable[[LexborNode, _Attributes], _Leave | None]] = {
+        self._enter: dict[str, Callable[[LexborNode, Attributes], _Leave | None]] = {
             **dict.fromkeys(_HEADINGS, self._heading),
             **dict.fromkeys(_MEDIA, self._embedded),
             "a": self._link,
@@ -202,13 +169,12 @@ class _Renderer:
         if tag in _NO_TEXT:
             self._scripts += len(node.text()) if tag == "script" else 0
             return _pass_over
-        if not self._keep_hidden and _is_hidden(node, tag, attributes):
+        if not self._keep_hidden and is_hidden(node, tag, attributes):
             return self._unseen(node, attributes)
         if not self._keep_navigation and (tag == "nav" or attributes.get("role") == "navigation"):
             return self._navigation_links()
-        parent = node.parent
-        if parent is not None and parent.tag in _BETWEEN:
-            return self._formula_part(node, tag, parent)
+        if is_formula_part(node):
+            return self._formula_part(node, tag)
         enter = self._enter.get(tag)
         if enter is not None:
             return enter(node, attributes)
@@ -249,7 +215,7 @@ class _Renderer:
         if text.strip() or title is not None:
             self._sections.append(Section(title, text))
 
-    def _heading(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _heading(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         if self._titles is not None or self._outer:
             return self._around(self._out.block, lambda: self._out.block())
         self._push()
@@ -262,7 +228,7 @@ class _Renderer:
         if title:
             self._begin_section(title)
 
-    def _page_title(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _page_title(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         title = " ".join(node.text().split())
         if node.parent is not None and node.parent.tag in ("head", "body", "html"):
             self._title = self._title or title or None
@@ -272,14 +238,14 @@ class _Renderer:
 
     # Text that is left out
 
-    def _unseen(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _unseen(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._push()
         return self._leave_unseen
 
     def _leave_unseen(self) -> None:
         self._hidden += len(self._pop())
 
-    def _template(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _template(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         if self._in_template:
             return _pass_over  # it is among the fragments below
         shown = self._keep_hidden or attributes.get("shadowrootmode") is not None
@@ -313,7 +279,7 @@ class _Renderer:
 
     # Blocks
 
-    def _preformatted(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _preformatted(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._out.block()
         self._verbatim += 1
         return self._leave_preformatted
@@ -322,11 +288,11 @@ class _Renderer:
         self._verbatim -= 1
         self._out.block()
 
-    def _quotation(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _quotation(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._out.block()
         return self._indented("> ", "> ", self._out.block)
 
-    def _description(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _description(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._out.line()
         return self._indented("  ", "  ", self._out.line)
 
@@ -340,10 +306,10 @@ class _Renderer:
 
         return leave
 
-    def _list(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _list(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         breaks = 1 if self._lists else 2
         self._out.line(breaks)
-        self._lists.append(_marks(node, attributes))
+        self._lists.append(item_marks(node))
 
         def leave() -> None:
             self._lists.pop()
@@ -351,20 +317,20 @@ class _Renderer:
 
         return leave
 
-    def _item(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _item(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._out.line()
-        if "value" in attributes and self._lists and node.parent is not None and node.parent.tag == "ol":
-            self._lists[-1] = _numbered(node.parent.attributes, integer(attributes["value"], 1))
+        if "value" in attributes and self._lists:
+            self._lists[-1] = item_marks(node.parent, integer(attributes["value"], 1))
         mark = next(self._lists[-1]) if self._lists else "- "
         return self._indented(mark, " " * min(len(mark), 4), self._out.line)
 
-    def _break(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _break(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._out.newline()
         return None
 
     # Tables
 
-    def _table(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _table(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._out.block()
         self._tables.append(Table())
         return self._leave_table
@@ -373,7 +339,7 @@ class _Renderer:
         self._tables.pop()
         self._out.block()
 
-    def _row(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _row(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._out.line()
         return self._leave_row
 
@@ -384,7 +350,7 @@ class _Renderer:
                 self._out.add_lines(block)
         self._out.line()
 
-    def _cell(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _cell(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         if not 0 < len(self._tables) <= _MOST_NESTED_TABLES:
             return self._around(self._out.line, lambda: self._out.line())
         self._push()
@@ -396,7 +362,7 @@ class _Renderer:
 
     # Within lines
 
-    def _link(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _link(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         return partial(self._leave_link, (attributes.get("href") or "").strip(), self._out, self._out.mark)
 
     def _leave_link(self, href: str, out: FlowingText, mark: int) -> None:
@@ -408,15 +374,13 @@ class _Renderer:
         self._out.add(f" ({target})" if text else f"({target})")
         self._target_characters += len(target) + 3
 
-    def _picture(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
-        text = " ".join((attributes.get("alt") or attributes.get("title") or "").split())
-        if text:
-            self._out.add(f" [image: {text}] ")
-        elif "alt" not in attributes and not {attributes.get("width"), attributes.get("height")} & {"0", "1"}:
-            self._pictures += 1
+    def _picture(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
+        text = picture_text(attributes)
+        self._out.add(f" [image: {text}] " if text else "")
+        self._pictures += text is None
         return None
 
-    def _superscript(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _superscript(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         before = self._out.last
         self._push()
         return partial(self._leave_superscript, before)
@@ -428,101 +392,54 @@ class _Renderer:
         else:
             self._out.add(f"^{text}" if text.lstrip("+-−").isalnum() else f"^({text})")
 
-    def _reading(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _reading(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         return self._around(lambda: self._out.add("("), lambda: self._out.add(")"))
 
-    def _button(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _button(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         return self._around(self._out.space, lambda: self._out.space())
 
     # Formulas
 
-    def _formula(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
-        source = node.css_first('annotation[encoding="application/x-tex"]')
-        text = (source.text(deep=False) if source is not None else None) or attributes.get("alttext")
-        if not text:
-            return None
-        self._out.add(f"${text.strip()}$")
-        return _pass_over
+    def _formula(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
+        source = formula_source(node)
+        self._out.add(source or "")
+        return _pass_over if source else None
 
-    def _formula_part(self, node: LexborNode, tag: str, parent: LexborNode) -> _Leave | None:
-        between = _BETWEEN[parent.tag or ""]
-        number = _elements_before(node, len(between))
-        if number:
-            self._out.add(between[number - 1])
-        several = tag == "mrow" and node.first_child is not None and node.first_child.next is not None
-        if several:
-            self._out.add("(")
-            return lambda: self._out.add(")")
+    def _formula_part(self, node: LexborNode, tag: str) -> _Leave | None:
+        self._out.add(sign_before(node))
+        if has_several(node):
+            return self._around(lambda: self._out.add("("), lambda: self._out.add(")"))
         enter = self._enter.get(tag)
         return enter(node, node.attributes) if enter is not None else None
 
-    def _root(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _root(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         return self._around(
             lambda: self._out.add("sqrt(" if node.tag == "msqrt" else "root("), lambda: self._out.add(")")
         )
 
     # Forms and what is embedded
 
-    def _input(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
-        kind = (attributes.get("type") or "text").lower()
-        if kind in ("checkbox", "radio"):
-            self._out.add(" [x] " if "checked" in attributes else " [ ] ")
-        elif kind not in ("hidden", "password", "file"):
-            self._out.add(f" {attributes.get('value') or ''} ")
+    def _input(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
+        self._out.add(f" {input_text(attributes)} ")
         return None
 
-    def _select(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
-        options = node.css("option")
-        chosen = [option for option in options if "selected" in option.attributes]
-        shown = chosen or (options if "multiple" in attributes else options[:1])
-        self._out.add(f" {', '.join(' '.join(option.text().split()) for option in shown)} ")
-        if len(shown) < len(options):
-            self._hidden += sum(len(option.text()) for option in options) - sum(len(option.text()) for option in shown)
+    def _select(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
+        shown, left_out = select_texts(node)
+        self._out.add(f" {', '.join(shown)} ")
+        self._hidden += sum(map(len, left_out))
         return _pass_over
 
-    def _frame(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _frame(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._frames += bool(attributes.get("src") or attributes.get("srcdoc"))
         return _pass_over
 
-    def _embedded(self, node: LexborNode, attributes: _Attributes) -> _Leave | None:
+    def _embedded(self, node: LexborNode, attributes: Attributes) -> _Leave | None:
         self._media += 1
         return None
 
 
 def _pass_over() -> None:
     """What is returned where an element's children are not to be rendered."""
-
-
-def _is_hidden(node: LexborNode, tag: str, attributes: _Attributes) -> bool:
-    if "hidden" in attributes and attributes["hidden"] != "until-found":
-        return True
-    if attributes.get("class") == "katex-html":
-        return node.prev is not None and node.prev.is_element_node  # a formula's looks, after its source
-    if tag == "dialog" and "open" not in attributes:
-        return True
-    return _UNSEEN.search(" ".join((attributes.get("style") or "").split())) is not None
-
-
-def _marks(node: LexborNode, attributes: _Attributes) -> Iterator[str]:
-    if node.tag != "ol":
-        return iter(lambda: "- ", "")
-    return _numbered(attributes, integer(attributes.get("start"), 1))
-
-
-def _numbered(attributes: _Attributes, number: int) -> Iterator[str]:
-    kind = attributes.get("type") or "1"
-    step = -1 if "reversed" in attributes else 1
-    while True:
-        yield f"{list_mark(kind, number)}. "
-        number += step
-
-
-def _elements_before(node: LexborNode, most: int) -> int:
-    count, before = 0, node.prev
-    while before is not None and count < most:
-        count += before.is_element_node
-        before = before.prev
-    return count
 
 
 def _words(text: str) -> list[str]:

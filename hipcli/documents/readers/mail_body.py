@@ -116,7 +116,7 @@ class Body:
 
     def _decoded(self, part: Message, is_html: bool) -> Decoded:
         data = self._payload(part)
-        charset = str(part.get_content_charset() or "") or (declared_charset(data) if is_html else None)
+        charset = _charset(part) or (declared_charset(data) if is_html else None)
         try:
             return decode_declared(data, self._where, charset, self._options.encoding)
         except NotTextError:
@@ -154,8 +154,18 @@ def _leaves(part: Message) -> list[Message]:
     return leaves
 
 
+def _charset(part: Message) -> str | None:
+    try:
+        return part.get_content_charset()
+    except (LookupError, ValueError):  # a name that is encoded, and that wrongly
+        return None
+
+
 def _file_name(part: Message) -> str | None:
-    name = part.get_filename()
+    try:
+        name = part.get_filename()
+    except (LookupError, ValueError):
+        name = "unnamed"
     return decoded_name(name) if name else None
 
 
