@@ -15,12 +15,12 @@ from random import Random
 
 from fuzz.mutations import mutated
 from fuzz.seeds import SEEDS
-from fuzz.targets import is_finding, target
+from fuzz.targets import documents, headers, is_finding
 from hipcli.documents.options import ReadOptions
 
 _UNIT = 250  # inputs that one process reads
-_SHARES = {"pdf": 5, "gguf": 2}  # of the inputs; 1 for every other format
-_BIGGEST = 200_000  # bytes of a file that is damaged
+_SHARES = {"pdf": 4, "gguf": 2}  # of the inputs; 1 for every other format
+_BIGGEST = 60_000  # bytes of a file that is damaged
 
 
 @dataclass
@@ -67,9 +67,9 @@ class Inputs:
 def run(inputs: Inputs, numbers: range, options: ReadOptions) -> Tally:
     """Read the inputs of these numbers. Waits for all child processes of this one, to measure them."""
     tally, sound, start = Tally(), inputs.sound(), time.perf_counter()
-    with target(inputs.kind, options, sound[0]) as read:
+    with headers(sound[0]) if inputs.kind == "gguf" else documents(options) as read:
         for number in numbers:
-            outcome = read(inputs.damaged(sound, number))
+            outcome = read(inputs.kind, inputs.damaged(sound, number))
             tally.ends[outcome.end] += 1
             tally.latest = max(tally.latest, outcome.late)
             if is_finding(inputs.kind, outcome):

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -41,15 +41,15 @@ def is_finding(kind: str, outcome: Outcome) -> bool:
     return outcome.end in ("crashed", "failed", *stopped) or outcome.late > 1
 
 
-Target = Callable[[bytes], Outcome]
+Target = Callable[[str, bytes], Outcome]  # of the suffix of a file and its bytes
 
 
 @contextmanager
-def documents(kind: str, options: ReadOptions) -> Iterator[Target]:
-    """Reads files of this format in one reader process."""
+def documents(options: ReadOptions) -> Iterator[Target]:
+    """Reads files in one reader process."""
     with Pool(options, 1) as pool:
 
-        def read(data: bytes) -> Outcome:
+        def read(kind: str, data: bytes) -> Outcome:
             with tempfile.TemporaryFile() as file:
                 file.write(data)
                 file.flush()
@@ -99,7 +99,7 @@ def headers(sound: bytes) -> Iterator[Target]:
         path.write_bytes(sound)
         convert(path, out)
 
-        def read(data: bytes) -> Outcome:
+        def read(kind: str, data: bytes) -> Outcome:
             path.write_bytes(data)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             ours, theirs = os.pipe()
@@ -141,7 +141,3 @@ def _convert(work: Callable[[], None], answer: int) -> NoReturn:
         printed = said.read(300).decode("utf-8", "replace")
     os.write(answer, (f"failed printed: {printed!r}" if printed else outcome)[:4000].encode("utf-8", "replace"))
     os._exit(0)
-
-
-def target(kind: str, options: ReadOptions, sound: bytes) -> AbstractContextManager[Target]:
-    return headers(sound) if kind == "gguf" else documents(kind, options)
