@@ -1,9 +1,9 @@
-"""Equations of Office (OMML) as a line of text: (a+b)/(c), x^2, √(x), ∑_(i=1)^n."""
+"""Equations of Office (OMML) and OpenDocument (MathML) as a line of text: (a+b)/(c), x^2, √(x), ∑_(i=1)^n."""
 
 from collections.abc import Callable
 from xml.etree.ElementTree import Element
 
-from hipcli.documents.readers.xml_package import find, find_all
+from hipcli.documents.readers.xml_package import find, find_all, text_of
 
 
 def equation(element: Element) -> str:
@@ -99,3 +99,21 @@ _WRITERS: dict[str, Callable[[Element], str]] = {
     "m:eqArr": _lines,
     "m:acc": _accent,
 }
+
+
+def mathml(element: Element) -> str:
+    """A formula in MathML as a line of text, from the source that its author wrote where it is there."""
+    source = text_of(element, "math:annotation").strip()
+    if source:
+        return source
+    name = element.tag.partition(":")[2]
+    parts = [mathml(child) for child in element]
+    if name == "mfrac" and len(parts) == 2:
+        return f"({parts[0]})/({parts[1]})"
+    if name == "msqrt":
+        return f"√({''.join(parts)})"
+    if name in ("msup", "msub") and len(parts) == 2:
+        return f"{parts[0]}{'^' if name == 'msup' else '_'}({parts[1]})"
+    if name in ("msubsup", "munderover") and len(parts) == 3:
+        return f"{parts[0]}_({parts[1]})^({parts[2]})"
+    return (element.text or "").strip() + ("; " if name == "mtable" else " " if name == "mtr" else "").join(parts)

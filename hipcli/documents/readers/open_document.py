@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 
 from hipcli.documents.document import Member
 from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.equations import mathml
 from hipcli.documents.readers.headings import Block
 from hipcli.documents.readers.numerals import integer
 from hipcli.documents.readers.ole import embedded_file
@@ -285,21 +286,3 @@ def embedded_documents(package: Package) -> tuple[Member, ...]:
         for name in package.names
         if name.lower().startswith("embeddings/")
     )
-
-
-def mathml(element: Element) -> str:
-    """A formula in MathML as a line of text, from the source that its author wrote where it is there."""
-    source = text_of(element, "math:annotation").strip()
-    if source:
-        return source
-    name = element.tag.partition(":")[2]
-    parts = [mathml(child) for child in element]
-    if name == "mfrac" and len(parts) == 2:
-        return f"({parts[0]})/({parts[1]})"
-    if name == "msqrt":
-        return f"√({''.join(parts)})"
-    if name in ("msup", "msub") and len(parts) == 2:
-        return f"{parts[0]}{'^' if name == 'msup' else '_'}({parts[1]})"
-    if name in ("msubsup", "munderover") and len(parts) == 3:
-        return f"{parts[0]}_({parts[1]})^({parts[2]})"
-    return (element.text or "").strip() + ("; " if name == "mtable" else " " if name == "mtr" else "").join(parts)
