@@ -13,7 +13,7 @@ from hipcli.documents.gitignore import Patterns
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.readers.member_names import MemberNames
 from hipcli.documents.readers.packed import unpack
-from hipcli.documents.readers.zip_files import entry_name, open_zip, read_entry, too_big
+from hipcli.documents.readers.zip_files import entry_name, files_in, open_zip, read_entry, too_big
 from hipcli.errors import HipError
 
 _MOST_MEMBERS = 100_000
@@ -82,13 +82,11 @@ class _Selection:
 
 def _zip_members(data: bytes, where: str, options: ReadOptions) -> tuple[Member, ...]:
     archive = open_zip(data, where)
-    entries = archive.infolist()
+    entries = files_in(archive)
     if len(entries) > _MOST_MEMBERS:
         raise _too_many(where)
     names, selection = MemberNames(), _Selection(options)
-    return tuple(
-        _zip_member(archive, entry, names, selection, where, options) for entry in entries if not entry.is_dir()
-    )
+    return tuple(_zip_member(archive, entry, names, selection, where, options) for entry in entries)
 
 
 def _zip_member(

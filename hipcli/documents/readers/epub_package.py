@@ -14,7 +14,7 @@ from hipcli.documents.options import ReadOptions
 from hipcli.documents.readers.declared import decode_declared
 from hipcli.documents.readers.html import declared_charset
 from hipcli.documents.readers.html_repair import repaired
-from hipcli.documents.readers.zip_files import open_zip, read_entry
+from hipcli.documents.readers.zip_files import files_in, open_zip, read_entry
 from hipcli.errors import HipError
 
 _CONTAINER = "META-INF/container.xml"
@@ -45,7 +45,7 @@ class Package:
         self._where = where
         self._options = options
         self._archive = open_zip(data, where)
-        self._entries = {entry.filename: entry for entry in self._archive.infolist() if not entry.is_dir()}
+        self._entries = {entry.filename: entry for entry in files_in(self._archive)}
         self._by_lower = {name.lower(): name for name in self._entries}
         self._unpacked = 0
         self.encrypted = self._encrypted()

@@ -67,6 +67,11 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: str, opti
     return data
 
 
+def files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """What is in the zip file but folders. Not by ZipInfo.is_dir, which fails for an empty name."""
+    return [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
+
+
 def entry_name(entry: zipfile.ZipInfo) -> str:
     """The name of a file; many programs write it in UTF-8 without saying so."""
     if entry.flag_bits & _UTF8_NAME or entry.orig_filename.isascii():

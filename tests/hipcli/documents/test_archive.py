@@ -137,6 +137,10 @@ class TestZip:
             "z.zip/a.txt": f"error: z.zip/a.txt: is packed with {name}, which is not read"
         }
 
+    def test_file_without_a_name(self) -> None:
+        data = zipped(("a", "x")).replace(b"a", b"\0")
+        assert results(data, "z.zip") == {"z.zip/unnamed": "x"}
+
     def test_cut_off(self) -> None:
         data = zipped(("a.txt", "x" * 100))[:60]
         (reason,) = results(data, "z.zip").values()
