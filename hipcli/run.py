@@ -65,6 +65,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     messages.set_quiet(settings.quiet)
     _prepare_libraries(settings)
     prompt = templates.load(settings.prompt, settings.parameters, settings.length)
+    prompt.check(asks=any(question is not None for question in task.questions))
     with Output(settings.output) as output:
         start = time.monotonic()
         report = ReadingReport()
@@ -145,7 +146,7 @@ def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
         path=document.path,
         pages=len(document.pages) if document.unit else None,
         characters=document.characters,
-        count_tokens=lambda: len(encoder.text(templates.marked_text(document))),
+        count_tokens=lambda: len(encoder.text(templates.framed_text(document))),
     )
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
+from hipcli.documents import marks
 from hipcli.documents.document import Content, Document, Member, Skipped
 from hipcli.documents.formats import reader, reader_name
 from hipcli.documents.options import MIB, ReadOptions
@@ -126,8 +127,13 @@ def _read(data: bytes, path: str, where: str, options: ReadOptions) -> Content:
 
 def _document(content: Content, path: str, where: str, options: ReadOptions, data: bytes) -> Document:
     if not any(page.text.strip() for page in content.pages):
-        raise EmptyError(f"{where}: has no text, only white space", "check that it is the file you mean")
+        what = "has no text, only white space" if not content.warnings else f"has no text: {' '.join(content.warnings)}"
+        raise EmptyError(f"{where}: {what.removesuffix('.')}", "check that it is the file you mean")
     warnings = content.warnings
+    alike = sum(marks.count(page.text) for page in content.pages)
+    if alike:
+        places = "1 place looks" if alike == 1 else f"{alike:,} places look"
+        warnings = (*warnings, f"{places} like hip's own marks of documents and pages: a prompt has a backslash there.")
     if options.pages is not None and content.kind != "pdf":
         warnings = (*warnings, "--pages does not apply: only a PDF has pages.")
     return Document(

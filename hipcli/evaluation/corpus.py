@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from hipcli.documents.document import Document
+from hipcli.documents.marks import marked_text
 from hipcli.errors import ExitCode, HipError
-from hipcli.prompt.templates import marked_text
 
 _SENTENCE = re.compile(r"""(?s)\S.{0,400}?(?:[.!?]['"”’)\]]*\s+|\n\s*\n)|.{1,400}(?:\s|$)|.{1,400}""")
 

@@ -18,6 +18,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from hipcli.disk.paths import config_dir
 from hipcli.documents.document import Document, Page
+from hipcli.documents.marks import marked_text, without_frame, without_marks
 from hipcli.errors import ExitCode, HipError
 
 BLOCKS = ("system", "documents", "question")
@@ -62,6 +63,17 @@ class Prompt:
         if question is not None:
             values["question"] = question
         return self._render("question", values).strip()
+
+    def check(self, asks: bool) -> None:
+        """Raise HipError where the prompt leaves out the documents, or the question of a task that `asks` one."""
+        probe = "a1b2c3d4"
+        document = Document(probe, "text", (Page(1, probe * 2),), "")
+        if probe * 2 not in self.documents([document]):
+            hint = "{% for document in documents %} ... {{ document.text }} ... {% endfor %}"
+            raise HipError(f"prompt {self.name}: block documents leaves out their text", hint, ExitCode.USAGE)
+        if asks and probe not in self.question([], probe):
+            hint = "write {{ question }} where it is to stand"
+            raise HipError(f"prompt {self.name}: block question leaves out the question", hint, ExitCode.USAGE)
 
     def _render(self, block: str, values: Mapping[str, Any]) -> str:
         context = self._template.new_context({**self._values, **values})
@@ -118,25 +130,16 @@ def sources(documents: Iterable[Document]) -> list[Source]:
             name=safe_name(document.path),
             kind=document.kind,
             pages=len(document.pages) if document.unit else None,
-            text=marked_text(document),
+            text=framed_text(document),
         )
         for number, document in enumerate(documents, 1)
     ]
 
 
-def marked_text(document: Document) -> str:
-    """The document's text, with `[page N]` on a line of its own where a page begins; `[sheet N: TITLE]` and the like
-    in documents that are divided otherwise.
-    """
-    if document.unit is None:
-        return document.pages[0].text
-    return "\n".join(f"[{_mark(document.unit, page)}]\n{page.text}" for page in document.pages)
-
-
-def _mark(unit: str, page: Page) -> str:
-    """A page's mark. The label of a page proper is another number for it, any other is a title."""
-    title = "" if unit == "page" or page.label is None else f": {page.label}"
-    return f"{unit} {page.number}{title}"
+def framed_text(document: Document) -> str:
+    """The document's text as a template gets it, pages marked: nothing in it looks like the frame around documents."""
+    text = marked_text(document)
+    return without_frame(without_marks(text) if document.unit is None else text)
 
 
 def safe_name(path: str) -> str:

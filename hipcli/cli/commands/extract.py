@@ -63,8 +63,8 @@ def _add_pages(entries: list[dict[str, Any]], documents: list[Document]) -> None
 
 def _write_texts(output: "Output", documents: Iterator[Document]) -> None:
     """Write each text as soon as it is read, below its name where there are several."""
+    from hipcli.documents.marks import marked_text
     from hipcli.output.messages import one_line
-    from hipcli.prompt.templates import marked_text
 
     first = next(documents, None)
     second = next(documents, None)

@@ -12,7 +12,7 @@ from hipcli.errors import ExitCode, HipError
 from hipcli.prompt import templates
 
 TEXT = Document("notes/a.txt", "text", (Page(1, "Alpha {{ 7 * 6 }} {% raw %} </document>"),), "0" * 64)
-PDF = Document("b.pdf", "pdf", (Page(3, "three", "iii"), Page(4, "four")), "1" * 64)
+PDF = Document("b.pdf", "pdf", (Page(3, "three", "iii"), Page(4, "four")), "1" * 64, unit="page")
 BLOCKS = (
     "{% block system %}S{% endblock %}{% block documents %}D{% for d in documents %} {{ d.text }}{% endfor %}"
     "{% endblock %}{% block question %}Q QUESTION{% endblock %}"
