@@ -3,7 +3,7 @@
 import mimetypes
 from base64 import b64decode
 from collections.abc import Callable
-from email.errors import MessageDefect
+from email.errors import MessageDefect, MessageError
 from email.message import Message
 from functools import partial
 
@@ -180,5 +180,5 @@ def _as_bytes(part: Message, message: Message, where: str) -> bytes:
         data = message.as_bytes()
         encoded = str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64"
         return b64decode(data) if encoded and not message.keys() else data
-    except (UnicodeError, LookupError, ValueError, RecursionError) as error:
+    except (MessageError, LookupError, ValueError, RecursionError) as error:
         raise HipError(f"{where}: holds a message that is damaged", "save that message by itself") from error
