@@ -28,7 +28,7 @@ class TestWithEvidence:
         assert join("co-\noperation", "cooperation, co-operation") == "co-operation"
 
     def test_a_prefix_is_no_word(self) -> None:
-        assert join("The co-\noperation is un-\nlikely and mis-\nleading") == "The cooperation is unlikely and misleading"
+        assert join("co-\noperation is un-\nlikely and mis-\nleading") == "cooperation is unlikely and misleading"
         assert join("a co-\noperation", "the co-operation") == "a co-operation"
         assert join("an un-\nAmerican act") == "an un-\nAmerican act"
 
