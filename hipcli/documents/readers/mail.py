@@ -1,6 +1,7 @@
 """E-mail: one message (eml) or a mailbox (mbox), with what is attached as files inside."""
 
 import re
+from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
 
@@ -36,7 +37,7 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
 
 def _message(data: bytes, number: int, where: str, options: ReadOptions, names: MemberNames) -> tuple[Body, Page]:
     try:
-        message = BytesParser(policy=compat32).parsebytes(data)
+        message = _parsed(data)
         body = Body(message, where, options, names)
     except RecursionError as error:
         hint = "open it in a mail program and save what is inside"
@@ -46,6 +47,14 @@ def _message(data: bytes, number: int, where: str, options: ReadOptions, names: 
     head = "\n".join(shown_headers(message))
     text = "\n\n".join(part for part in (head, *(text.strip("\n") for text in body.texts)) if part.strip())
     return body, Page(number, text, " ".join(header_values(message, "Subject")) or None)
+
+
+def _parsed(data: bytes) -> Message:
+    parser = BytesParser(policy=compat32)
+    try:
+        return parser.parsebytes(data)
+    except ValueError:  # at a zero byte in certain headers, where none may be
+        return parser.parsebytes(data.replace(b"\0", b""))
 
 
 def _content(kind: str, unit: str | None, bodies: list[Body], pages: list[Page]) -> Content:

@@ -202,6 +202,11 @@ class TestMailbox:
             read(b"From the beginning\n")
 
 
+def test_zero_byte_in_a_header() -> None:
+    raw = b"Subject: s\nContent-Type: multipart/mixed; boundary*=ut\0f-8''b\n\n--b\n\nText\n--b--\n"
+    assert read(raw).pages[0].text == "Subject: s\n\nText"
+
+
 def test_parts_without_end() -> None:
     raw = b"".join(
         b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n' % (number, number) for number in range(2000)
