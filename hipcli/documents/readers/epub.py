@@ -9,6 +9,7 @@ from hipcli.documents.readers.html import markup_dropped, markup_warnings
 from hipcli.documents.readers.html_markup import Markup, Section, total
 from hipcli.documents.readers.html_repair import repaired
 from hipcli.documents.readers.html_text import read_markup
+from hipcli.documents.readers.member_names import safe_name
 from hipcli.errors import HipError
 
 _MOST_NAMED = 5
@@ -69,7 +70,9 @@ class _Book:
             elif item.is_text:
                 yield item
             else:
-                self.warnings.append(f"{item.path} is in the order of reading, but is no text, and is not read.")
+                self.warnings.append(
+                    f"{safe_name(item.path)} is in the order of reading, but is no text, and is not read."
+                )
         if missing:
             self.warnings.append(f"{_listed(missing)} in the order of reading, but missing.")
 
@@ -120,5 +123,5 @@ def _without_title(text: str, title: str) -> str:
 def _listed(paths: list[str]) -> str:
     """ "a, b and 3 more are", "a is"."""
     more = len(paths) - _MOST_NAMED
-    named = ", ".join(paths[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    named = ", ".join(map(safe_name, paths[:_MOST_NAMED])) + (f" and {more:,} more" if more > 0 else "")
     return f"{named} {'is' if len(paths) == 1 else 'are'}"
