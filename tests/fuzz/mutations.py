@@ -50,10 +50,12 @@ def mutated(kind: str, files: Sequence[bytes], random: Random) -> bytes:
 
 
 def _damaged(data: bytes, other: bytes, tokens: Sequence[bytes], random: Random) -> bytes:
+    # Half of the time nothing that breaks the grammar: other numbers, other values, more brackets.
+    kinds = range(12) if random.random() < 0.5 else (7, 10, 11)
     for _ in range(random.choice((1, 1, 2, 3, 8, 30))):
         start = random.randrange(len(data) + 1)
         stop = min(len(data), start + random.choice((1, 2, 4, 8, 64, 1024)))
-        match random.randrange(11):
+        match random.choice(kinds):
             case 0:
                 flipped = bytes(byte ^ 1 << random.randrange(8) for byte in data[start : start + 1])
                 data = data[:start] + flipped + data[start + 1 :]
@@ -81,6 +83,11 @@ def _damaged(data: bytes, other: bytes, tokens: Sequence[bytes], random: Random)
                 data = data[:start] + random.choice(tokens) * random.choice((2, 50, 3000)) + data[start:]
             case 10:
                 data = _nested(data, start, stop, tokens, random)
+            case 11:
+                if value := re.compile(rb"""(["'(>])[^"'()<>]{1,99}""").search(data, start):
+                    found = re.compile(rb"""["'(>][^"'()<>]{1,99}""").search(other, random.randrange(len(other) + 1))
+                    text = found[0][1:] if found else b""
+                    data = data[: value.end(1)] + text + data[value.end() :]
     return data[:_MOST_BYTES]
 
 
