@@ -74,6 +74,7 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     form, said_of_form = pdf_forms.xfa(document)
     if form and pages:
         pages[0] = replace(pages[0], values="\n".join(filter(None, (pages[0].values, form))))
+    pages, missing = _in_missing_fonts(pages, data, options.password)
     pages, second, damage = _second_look(pages, data, where, options.password)
     pages, said_of_order = _in_reading_order(pages, data, options.password)
 
@@ -84,7 +85,12 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     return _Reading(
         tuple(pages),
         count,
-        reader="pdfium" + (f", pypdf on {_pages(second)}" if second else ""),
+        reader=", ".join(
+            [
+                "pdfium",
+                *(f"{name} on {_pages(on)}" for name, on in (("pdfminer.six", missing), ("pypdf", second)) if on),
+            ]
+        ),
         recognised=frozenset(recognition.texts),
         damage=damage,
         warnings=(
@@ -125,12 +131,33 @@ def _with_pypdf(data: bytes, where: str, options: ReadOptions) -> _Reading:
     return _Reading(tuple(pages), second.page_count, reader="pypdf", damage=damage)
 
 
+def _in_missing_fonts(
+    pages: Sequence[PdfiumPage], data: bytes, password: str | None
+) -> tuple[list[PdfiumPage], list[int]]:
+    """The pages, with pdfminer.six's text where PDFium has no font for it; and which these are."""
+    asked = [page for page in pages if page.incomplete]
+    if not asked:
+        return list(pages), []
+    from hipcli.documents.readers import missing_fonts
+
+    try:
+        texts = missing_fonts.texts(data, password, [page.number - 1 for page in asked])
+    except Exception:  # on damaged files it raises anything; the pages stay incomplete, which is said
+        texts = []
+    better = {
+        page.number: replace(page, text=text, incomplete=False)
+        for page, text in zip(asked, map(clean, texts), strict=False)
+        if legible.better(page.text, text) is text
+    }
+    return [better.get(page.number, page) for page in pages], list(better)
+
+
 def _second_look(
     pages: Sequence[PdfiumPage], data: bytes, where: str, password: str | None
 ) -> tuple[list[PdfiumPage], list[int], str | None]:
     """The pages, with pypdf's text where that is better than PDFium's; which these are; and what pypdf complains of."""
     nothing = not any(page.text or page.values for page in pages)
-    asked = [page for page in pages if nothing or page.incomplete or page.doubtful or page.lost]
+    asked = [page for page in pages if nothing or page.doubtful or page.lost]
     if not asked:
         return list(pages), [], None
     from hipcli.documents.readers.second_reader import SecondReader
@@ -205,6 +232,9 @@ def _warnings(reading: _Reading, ranges: PageRanges | None) -> Iterator[str]:
     lost = [page.number for page in reading.pages if page.lost]
     if lost:
         yield f"{_pages(lost)} cannot be read: the file is damaged."
+    incomplete = [page.number for page in reading.pages if page.incomplete]
+    if incomplete:
+        yield f"{_pages(incomplete)}: text in fonts that neither the file nor this machine has was not read."
     empty = [page.number for page in reading.pages if not (page.text or page.values or page.lost)]
     if empty:
         yield f"no text on {len(empty)} of {_count(len(reading.pages))}: {format_page_ranges(empty)}."

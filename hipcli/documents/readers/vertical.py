@@ -10,12 +10,13 @@ import pypdfium2
 
 from hipcli.documents.readers.fake_bold import Character, characters
 
-_EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+EAST_ASIAN = r"[\u3001-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]"
+_EAST_ASIAN = re.compile(EAST_ASIAN)
 _LEAST_CHARACTERS = 4  # in columns, before anything is moved
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """A line of text that goes down; `middle` is where it stands from left to right, in points."""
 
     text: str
@@ -30,20 +31,23 @@ def in_columns(text: str, textpage: pypdfium2.PdfTextPage) -> str:
     if len(_EAST_ASIAN.findall(text)) < _LEAST_CHARACTERS:
         return text
     columns = _columns(textpage)
-    lines: list[str | _Column] = []
+    lines: list[str | Column] = []
     for line in text.split("\n"):
         known = columns.get(line.strip("\r"))
         lines.append(known.popleft() if known else line)
-    ordered: list[str] = []
-    for vertical, run in groupby(lines, lambda line: isinstance(line, _Column)):
+    return "\n".join(in_order(lines))
+
+
+def in_order(lines: Sequence[str | Column]) -> Iterator[str]:
+    """The text of lines, with successive columns from right to left."""
+    for vertical, run in groupby(lines, lambda line: isinstance(line, Column)):
         if vertical:
-            ordered += _in_order([line for line in run if isinstance(line, _Column)])
+            yield from _columns_in_order([line for line in run if isinstance(line, Column)])
         else:
-            ordered += [line for line in run if isinstance(line, str)]
-    return "\n".join(ordered)
+            yield from (line for line in run if isinstance(line, str))
 
 
-def _in_order(lines: Sequence[_Column]) -> Iterator[str]:
+def _columns_in_order(lines: Sequence[Column]) -> Iterator[str]:
     """The text of successive lines, any of which may be a mere part of a column, and which may be no columns at all."""
     columns = list(_put_together(lines))
     if sum(len(column.text) for column in columns if len(column.text) > 1) < _LEAST_CHARACTERS:
@@ -51,7 +55,7 @@ def _in_order(lines: Sequence[_Column]) -> Iterator[str]:
     return _from_right_to_left(columns)
 
 
-def _put_together(lines: Sequence[_Column]) -> Iterator[_Column]:
+def _put_together(lines: Sequence[Column]) -> Iterator[Column]:
     """PDFium divides a column at its gaps, and may make a line of every character."""
     column = lines[0]
     for line in lines[1:]:
@@ -64,9 +68,9 @@ def _put_together(lines: Sequence[_Column]) -> Iterator[_Column]:
     yield column
 
 
-def _columns(textpage: pypdfium2.PdfTextPage) -> dict[str, deque[_Column]]:
+def _columns(textpage: pypdfium2.PdfTextPage) -> dict[str, deque[Column]]:
     """The vertical lines of a page, by their text; the same text may stand there more than once."""
-    columns: dict[str, deque[_Column]] = defaultdict(deque)
+    columns: dict[str, deque[Column]] = defaultdict(deque)
     for line in _lines(textpage):
         column = _as_column(line)
         if column is not None:
@@ -85,7 +89,7 @@ def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[list[Character]]:
     yield line
 
 
-def _as_column(line: Sequence[Character]) -> _Column | None:
+def _as_column(line: Sequence[Character]) -> Column | None:
     """`line` as a column, if its characters stand below each other, or if it is a single one."""
     drawn = [character for character in line if not character.text.isspace()]
     if not drawn or not any(_EAST_ASIAN.match(character.text) for character in drawn):
@@ -96,18 +100,18 @@ def _as_column(line: Sequence[Character]) -> _Column | None:
     if max(middles) - min(middles) > width / 2 or any(tops[i] <= tops[i + 1] for i in range(len(tops) - 1)):
         return None
     text = "".join(character.text for character in line)
-    return _Column(text, sum(middles) / len(middles), width, min(character.bottom for character in drawn), max(tops))
+    return Column(text, sum(middles) / len(middles), width, min(character.bottom for character in drawn), max(tops))
 
 
-def _from_right_to_left(columns: Sequence[_Column]) -> Iterator[str]:
+def _from_right_to_left(columns: Sequence[Column]) -> Iterator[str]:
     """The columns of a page in the order they are read: tier below tier, and in each the rightmost first."""
     for tier in _tiers(columns):
         yield from (column.text for column in sorted(tier, key=lambda column: (-column.middle, -column.top)))
 
 
-def _tiers(columns: Sequence[_Column]) -> list[list[_Column]]:
+def _tiers(columns: Sequence[Column]) -> list[list[Column]]:
     """Columns that stand beside each other, from the top of the page to its foot."""
-    tiers: list[list[_Column]] = []
+    tiers: list[list[Column]] = []
     lowest = 0.0
     for column in sorted(columns, key=lambda column: -column.top):
         if not tiers or column.top < lowest:

@@ -61,7 +61,7 @@ def test_a_horizontal_title_stays_above_its_columns() -> None:
 
 def test_a_table_of_single_characters_stays() -> None:
     rows = [
-        (character, 50.0 + 60 * i, 300.0 - 20 * j)
+        (character, 50.0 + 30 * i, 300.0 - 60 * j)
         for j, row in enumerate(["甲乙", "丙丁"])
         for i, character in enumerate(row)
     ]
