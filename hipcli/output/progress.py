@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hipcli.output.messages import one_line
+
 Update = Callable[[int, int | None], None]
 
 _RECENT_S = 15.0
@@ -27,13 +29,13 @@ def progress(label: str, enabled: bool) -> Iterator[Update]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
     )
     pace = Pace()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None, rate="")
+        task = bar.add_task(one_line(label), total=None, rate="")
 
         def update(done: int, total: int | None) -> None:
             pace.note(done, time.monotonic())
