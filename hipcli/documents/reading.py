@@ -76,27 +76,30 @@ def _read_all(
     data: bytes, path: str, where: str, options: ReadOptions, found: bool, ended: Set[str], around: _Around
 ) -> Iterator[Result | Begun | Ended]:
     yield Begun(path)
+    warnings: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
     try:
         content = _read(data, path, where, options)
+        members = content.members
         warnings = (*around.warnings, *content.warnings)
-        if content.pages or not content.members:
+        if content.pages or not members:
             yield _document(replace(content, warnings=warnings), path, where, options, data)
             warnings = ()
     except (NotTextError, EmptyError) as error:
         yield Skipped(path, error.message.removeprefix(f"{where}: ")) if found else ReadingError(path, error)
     except HipError as error:
         yield ReadingError(path, error)
-    else:
-        inside = replace(around, depth=around.depth + 1, warnings=warnings)
-        for member in content.members:
-            inner = f"{path}/{member.name}"
-            if around.budget.left < 0:
-                what = f"unpacks to more than {_MOST_INSIDE * options.most_bytes // MIB:,} MiB"
-                hint = "unpack it and name the files to read, or allow more with --read-memory"
-                yield ReadingError(path, HipError(f"{where}: {what}: not read from {member.name} on", hint))
-                break
-            if inner not in ended:
-                yield from _read_member(member, inner, options, ended, inside)
+    # They are read where the document around them has no text, too.
+    inside = replace(around, depth=around.depth + 1, warnings=warnings)
+    for member in members:
+        inner = f"{path}/{member.name}"
+        if around.budget.left < 0:
+            what = f"unpacks to more than {_MOST_INSIDE * options.most_bytes // MIB:,} MiB"
+            hint = "unpack it and name the files to read, or allow more with --read-memory"
+            yield ReadingError(path, HipError(f"{where}: {what}: not read from {member.name} on", hint))
+            break
+        if inner not in ended:
+            yield from _read_member(member, inner, options, ended, inside)
     yield Ended(path)
 
 

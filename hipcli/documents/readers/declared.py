@@ -34,7 +34,8 @@ def decode_declared(data: bytes, where: str, declared: str | None, asked: str | 
         return decode_text(data, where, asked)
     if name is None:
         found = decode_text(data, where, None)
-        warning = f'declares the encoding "{declared[:40]}", which is unknown, and is read as {found.encoding.name}.'
+        shown = " ".join(declared.split())[:40]
+        warning = f'declares the encoding "{shown}", which is unknown, and is read as {found.encoding.name}.'
         return found._replace(warnings=(*found.warnings, warning))
     if not data.isascii() and _is_utf8(data):
         if name == "utf-8":

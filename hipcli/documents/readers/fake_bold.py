@@ -5,9 +5,11 @@ tell that from "aabb", so they are looked at where text looks doubled.
 """
 
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -18,6 +20,7 @@ _MAX_SHIFT = 0.5  # of a letter's width and height: the next letter of a word is
 _MIN_LETTERS = 3  # different ones: boxes of one letter may be too wide and overlap in a genuine double
 _MIN_SPACE = 0.35  # of the wider letter beside it
 _CELL = 8.0  # points
+_NOWHERE = (0.0, 0.0, 0.0, 0.0)
 _MAX_IN_CELL = 16  # the same letter in one cell: enough for any legible text
 
 
@@ -70,8 +73,11 @@ def without_copies(text: str, textpage: pypdfium2.PdfTextPage) -> str:
 def characters(textpage: pypdfium2.PdfTextPage) -> Iterator[Character]:
     """The characters of a page in PDFium's order."""
     for index in range(textpage.count_chars()):
+        code = pdfium.FPDFText_GetUnicode(textpage.raw, index)
         box = textpage.get_charbox(index, loose=True)
-        yield Character(chr(pdfium.FPDFText_GetUnicode(textpage.raw, index)), *box)
+        # Of damaged fonts and matrices come numbers that are no characters, and places that are none.
+        place = box if all(map(isfinite, box)) else _NOWHERE
+        yield Character(chr(code) if code <= sys.maxunicode else "\ufffd", *place)
 
 
 def drawn_once(characters: Iterable[Character]) -> str:

@@ -62,7 +62,7 @@ class Package:
         self.options = options
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
-            infos = [info for info in self._archive.infolist() if not info.is_dir()]
+            infos = [info for info in self._archive.infolist() if not info.filename.endswith("/")]
         except _BAD_ZIP as error:
             raise self.damaged(str(error)) from error
 
