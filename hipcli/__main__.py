@@ -2,59 +2,69 @@
 
 import io
 import os
-import signal
 import sys
-import traceback
-from types import FrameType
-from typing import NoReturn
 
 from hipcli.errors import ExitCode, HipError
+from hipcli.interruption import Interruption
 
-_TERMINATED = 128 + signal.SIGTERM
+
+def main() -> None:
+    """Run `hip` and leave with one of the exit codes of `hipcli.errors`, or 128 + the number of a signal."""
+    interruption = Interruption()
+    code: int = ExitCode.INTERRUPTED
+    try:
+        interruption.begin()
+        code = _outcome(interruption)
+        interruption.end()
+    except KeyboardInterrupt:
+        interruption.end()
+    _discard_unwritten()
+    sys.exit(interruption.exit_code or code)
 
 
-def main() -> NoReturn:
-    """Run `hip` and leave with one of the exit codes of `hipcli.errors`, or 143 after SIGTERM."""
+def _outcome(interruption: Interruption) -> int:
     _open_standard_streams()
     try:
-        signal.signal(signal.SIGTERM, _terminate)
-        code = _run()
+        code = _run(interruption)
         if code == ExitCode.DONE:
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
+        return code
     except BrokenPipeError:
-        code = ExitCode.BROKEN_PIPE
+        return ExitCode.BROKEN_PIPE
     except OSError as error:
-        code = _report(HipError(f"standard output: {error.strerror}"))
-    _discard_unwritten()
-    sys.exit(code)
+        return _report(HipError(f"standard output: {error.strerror}"))
 
 
-def _run() -> int:
+def _run(interruption: Interruption) -> int:
     try:
         from hipcli.cli.app import app
 
         return int(app(prog_name="hip", standalone_mode=False) or ExitCode.DONE)
-    except HipError as error:
-        return _report(error)
-    except SystemExit as stop:
-        # Typer turns a broken pipe into sys.exit(1), which a script could not tell from a failure.
-        if isinstance(stop.__context__, BrokenPipeError):
+    except (Exception, SystemExit) as error:
+        if interruption.exit_code is not None:  # what libraries make of it
+            return interruption.exit_code
+        return _explained(error)
+
+
+def _explained(error: Exception | SystemExit) -> int:
+    """Say what ended the run. Returns the exit code."""
+    match error:
+        case HipError():
+            return _report(error)
+        case SystemExit():
+            # Typer turns a broken pipe into sys.exit(1), which a script could not tell from a failure.
+            if isinstance(error.__context__, BrokenPipeError):
+                return ExitCode.BROKEN_PIPE
+            return error.code if isinstance(error.code, int) else ExitCode.FAILED
+        case BrokenPipeError():
             return ExitCode.BROKEN_PIPE
-        return stop.code if isinstance(stop.code, int) else ExitCode.FAILED
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        what = error.strerror or str(error)
-        return _report(HipError(f"{error.filename}: {what}" if error.filename else what))
-    except MemoryError:
-        return _report(HipError("out of memory", "read fewer pages or use a smaller model", ExitCode.DOES_NOT_FIT))
-    except Exception as error:
-        # Typer's usage errors have no public common class, but all of them can format themselves.
-        if hasattr(error, "format_message"):
-            return _report_usage(error)
-        return _report_bug(error)
+        case OSError():
+            what = error.strerror or str(error)
+            return _report(HipError(f"{error.filename}: {what}" if error.filename else what))
+        case MemoryError():
+            return _report(HipError("out of memory", "read fewer pages or use a smaller model", ExitCode.DOES_NOT_FIT))
+    # Typer's usage errors have no public common class, but all of them can format themselves.
+    return _report_usage(error) if hasattr(error, "format_message") else _report_bug(error)
 
 
 def _report(error: HipError) -> int:
@@ -86,11 +96,9 @@ def _report_bug(error: Exception) -> int:
 
 def _trace(error: Exception) -> None:
     if os.environ.get("HIPCLI_DEBUG"):
-        traceback.print_exception(error)
+        from hipcli.output.messages import report_trace
 
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(_TERMINATED)
+        report_trace(error)
 
 
 def _open_standard_streams() -> None:

@@ -91,13 +91,15 @@ def hip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
         stream = _Terminal() if stdin is None else io.BytesIO(stdin)
         monkeypatch.setattr(sys, "argv", ["hip", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
-        handler = signal.getsignal(signal.SIGTERM)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+        handlers = {number: signal.getsignal(number) for number in numbers}
         try:
             main()
         except SystemExit as stop:
             code = stop.code
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         captured = capfd.readouterr()
         return Finished(int(code or 0), captured.out, captured.err)
 

@@ -44,7 +44,7 @@ def read(
             if time.monotonic() - saved_at >= interval_s or saver.unsaved_bytes() > _QUICK_BYTES:
                 saver.save()
                 saved_at = time.monotonic()
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:
         if saver.unsaved_bytes() <= _QUICK_BYTES:
             saver.save()
         raise

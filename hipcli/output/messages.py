@@ -28,6 +28,14 @@ def report_internal(error: BaseException) -> None:
     _print("hint: this is a bug in hip; set HIPCLI_DEBUG=1 to see where it happened")
 
 
+def report_trace(error: BaseException) -> None:
+    """Print where in the code an exception comes from, in many lines."""
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        _print(line)
+
+
 def warn(text: str) -> None:
     """Print `hip: warning: TEXT` on standard error, unless the user asked for quiet."""
     if not _quiet:

@@ -43,7 +43,7 @@ class ReadingReport:
 
     def lines(self) -> Iterator[str]:
         """One line for each file."""
-        return map(_line, self.items)
+        return (messages.one_line(_line(item)) for item in self.items)
 
     def as_json(self) -> dict[str, list[Any]]:
         """`documents`, one object for each file, all with the same keys; and `passed_over`."""
