@@ -15,11 +15,12 @@ import pypdfium2.raw as pdfium
 
 from hipcli.documents.page_ranges import format_page_ranges
 from hipcli.documents.readers import ocr
-from hipcli.documents.readers.text_objects import text_objects
+from hipcli.documents.readers.page_objects import TEXT, PageObject
+from hipcli.documents.readers.plausible import has_few_letters, is_plausible
 
 _SAMPLE = 64  # characters of a page that are asked first
 _DOUBTFUL_SHARE = 0.1  # of a page's characters
-_MOST_OBJECTS = 5000  # of a page that are looked at
+_CONTROLS = 0.05  # of the characters that their font has no letter for
 _LEAST_EMPTY = 3  # pieces of text in a font that say nothing, before another reader is asked
 _EMPTY_SHARE = 0.5
 _LONGEST_NAME = 200
@@ -32,40 +33,50 @@ _SCRIPT_SAMPLE = 1000  # letters
 _NO_TEXT = {"Cc", "Cn", "Co", "Cs"}  # categories of Unicode: controls, unassigned, private, surrogates
 
 
-def doubtful(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage, text: str) -> bool:
+def doubtful(textpage: pypdfium2.PdfTextPage, text: str) -> bool:
     """Whether a tenth of the page's characters or more are probably not those that it shows."""
-    if _share_of_no_text(text) >= _DOUBTFUL_SHARE:
+    if _share_of_no_text(text) >= _DOUBTFUL_SHARE or has_few_letters(text):
         return True
     count = textpage.count_chars()
-    if not any(_unmapped(textpage, index) for index in range(0, count, max(1, count // _SAMPLE))):
+    sample = range(0, count, max(1, count // _SAMPLE))
+    if not any(_unmapped(textpage, index) for index in sample):
         return False
-    return bool(sum(_unmapped(textpage, index) for index in range(count)) >= _DOUBTFUL_SHARE * count)
+    unmapped = [index for index in range(count) if _unmapped(textpage, index)]
+    if len(unmapped) < _DOUBTFUL_SHARE * count:
+        return False
+    # Many fonts number their glyphs as Unicode does. In others the number of a space, for one, is a control character.
+    controls = sum(pdfium.FPDFText_GetUnicode(textpage, index) < ord(" ") for index in unmapped)
+    return controls >= _CONTROLS * len(unmapped) or not is_plausible(text)
 
 
-def incomplete(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> bool:
-    """Whether the page draws characters that PDFium gives no text for.
+def incomplete(objects: Sequence[PageObject]) -> bool:
+    """Whether the page, which draws `objects`, draws characters that PDFium gives no text for.
 
     So it does with Chinese, Japanese and Korean fonts that neither the file nor the system has.
     """
     pieces: Counter[int] = Counter()
     empty: Counter[int] = Counter()
     fonts: dict[int, Any] = {}
-    for item in text_objects(page, _MOST_OBJECTS):
-        font = pdfium.FPDFTextObj_GetFont(item)
+    for item in objects:
+        if item.kind != TEXT:
+            continue
+        font = pdfium.FPDFTextObj_GetFont(item.handle)
         if pdfium.FPDFFont_GetIsEmbedded(font):
             continue
         name = addressof(font.contents)
         fonts[name] = font
         pieces[name] += 1
-        empty[name] += pdfium.FPDFTextObj_GetText(item, textpage, None, 0) <= 2  # bytes: the end of a string
+        empty[name] += item.box[0] >= item.box[2] or item.box[1] >= item.box[3]
     suspects = (name for name, count in empty.items() if count >= max(_LEAST_EMPTY, _EMPTY_SHARE * pieces[name]))
     return not all(_base_name(fonts[name]).startswith(_WESTERN) for name in suspects)
 
 
 def better(first: str, second: str) -> str:
     """The better of two readings of a page: the second only if it has many more letters, and those of a language."""
-    if _share_of_no_text(second) >= _DOUBTFUL_SHARE or _scripts(second) > _MOST_SCRIPTS:
+    if _share_of_no_text(second) >= _DOUBTFUL_SHARE or _scripts(second) > _MOST_SCRIPTS or not is_plausible(second):
         return first
+    if not is_plausible(first):
+        return second
     return second if _letters(second) > _MUCH_LONGER * _letters(first) else first
 
 

@@ -8,13 +8,16 @@ import pypdfium2
 from hipcli.documents.document import Content, Member, Page
 from hipcli.documents.options import Ocr, ReadOptions
 from hipcli.documents.page_ranges import PageRanges, format_page_ranges
-from hipcli.documents.readers import hidden_text, legible, ocr, pdf_attachments, pdf_forms, pdf_notes, right_to_left
+from hipcli.documents.readers import hidden_text, legible, ocr, pdf_attachments, pdf_notes, right_to_left
 from hipcli.documents.readers.actual_text import without_actual_text
 from hipcli.documents.readers.hyphens import join_hyphenated
+from hipcli.documents.readers.page_objects import Box
+from hipcli.documents.readers.pdf_layers import Layers
 from hipcli.documents.readers.pdf_text import clean
+from hipcli.documents.readers.pdf_xfa import xfa
 from hipcli.documents.readers.pdfium import PdfiumPage, UnreadableError, open_document, read_page
 from hipcli.documents.readers.running_lines import drop_running_lines
-from hipcli.documents.readers.scans import Box, recognise_pages
+from hipcli.documents.readers.scans import recognise_pages
 from hipcli.errors import HipError, first_line
 
 
@@ -67,17 +70,20 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
 
 def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, options: ReadOptions) -> _Reading:
     count = len(document)
-    pages = [read_page(document, index, options.hidden) for index in _indices(count, options.page_ranges)]
-    found_hidden = {page.number: page.hidden for page in pages if page.hidden}
-    hidden = hidden_text.said(found_hidden, options.hidden)
+    layers = Layers(data, options.password)
+    pages = [read_page(document, index, layers, options.hidden) for index in _indices(count, options.page_ranges)]
+    found = {page.number: page.hidden for page in pages}
+    hidden = hidden_text.said(found, options.hidden)
     notes = pdf_notes.said({page.number: page.notes for page in pages if page.notes})
-    form, said_of_form = pdf_forms.xfa(document)
+    form, said_of_form = xfa(document)
     if form and pages:
         pages[0] = replace(pages[0], values="\n".join(filter(None, (pages[0].values, form))))
     pages, missing = _in_missing_fonts(pages, data, options.password)
     pages, second, damage = _second_look(pages, data, where, options.password)
     pages, said_of_order = _in_reading_order(pages, data, options.password)
 
+    attached = [(page.number - 1, index) for page in pages for index in page.attached]
+    pages = [_with_stamps(document, page) for page in pages]
     texts = {page.number: page.text for page in pages}
     recognition = recognise_pages(document, texts, to_recognise(pages, options.ocr))
     doubtful = [page.number for page in pages if page.doubtful and page.number not in recognition.texts]
@@ -99,11 +105,17 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
             *notes,
             *said_of_order,
             *(hidden if options.hidden else ()),
+            *hidden_text.said_of_doubtful(found),
             *recognition.warnings,
         ),
         dropped=() if options.hidden else hidden,
-        members=pdf_attachments.members(document),
+        members=pdf_attachments.members(document, attached, data, options.password),
     )
+
+
+def _with_stamps(document: pypdfium2.PdfDocument, page: PdfiumPage) -> PdfiumPage:
+    lines = pdf_notes.drawn_text(document, page.number - 1, page.stamps) if page.stamps else []
+    return replace(page, values="\n".join(filter(None, (page.values, *lines))))
 
 
 def to_recognise(pages: Sequence[PdfiumPage], when: Ocr) -> dict[int, Sequence[Box] | None]:
@@ -135,7 +147,7 @@ def _in_missing_fonts(
     pages: Sequence[PdfiumPage], data: bytes, password: str | None
 ) -> tuple[list[PdfiumPage], list[int]]:
     """The pages, with pdfminer.six's text where PDFium has no font for it; and which these are."""
-    asked = [page for page in pages if page.incomplete]
+    asked = [page for page in pages if page.incomplete and not page.cut]
     if not asked:
         return list(pages), []
     from hipcli.documents.readers import missing_fonts
@@ -157,7 +169,8 @@ def _second_look(
 ) -> tuple[list[PdfiumPage], list[int], str | None]:
     """The pages, with pypdf's text where that is better than PDFium's; which these are; and what pypdf complains of."""
     nothing = not any(page.text or page.values for page in pages)
-    asked = [page for page in pages if nothing or page.doubtful or page.lost]
+    # It would read the text that was left out as hidden, too.
+    asked = [page for page in pages if (nothing or page.doubtful or page.lost) and not page.cut]
     if not asked:
         return list(pages), [], None
     from hipcli.documents.readers.second_reader import SecondReader
@@ -199,7 +212,8 @@ def _without_replacement(data: bytes, password: str | None, numbers: Sequence[in
     """The text of these pages as their fonts have it."""
     plain = without_actual_text(data, password, [number - 1 for number in numbers])
     with open_document(plain, None) as document:
-        return {number: read_page(document, index, False).text for index, number in enumerate(numbers)}
+        layers = Layers(plain, None)
+        return {number: read_page(document, index, layers).text for index, number in enumerate(numbers)}
 
 
 def _indices(count: int, ranges: PageRanges | None) -> list[int]:

@@ -5,25 +5,25 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
 from hipcli.documents.page_ranges import format_page_ranges
 from hipcli.documents.readers import ocr
+from hipcli.documents.readers.page_objects import IMAGE, Box, PageObject
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Box = tuple[float, float, float, float]  # left, bottom, right, top, in points, as PDF counts them
-
 _DOTS_PER_INCH = 300  # 200 takes as long, and runs small figures of notes into words
 _LEAST_SIDE = 1600  # pixels of the longer side: some pages of scans are the size of a stamp
 _BIG = 0.2  # of the page
 _STAMP = 200  # characters over a picture; a page number, a stamp or "Downloaded from ..." has fewer
-_MOST_OBJECTS = 2000  # that are looked at
+_MOST_PICTURES = 2000  # of a page, that are looked at
 _TOUCHING = 2.0  # points; scans come in strips
 _WORD = re.compile(r"\w+")
 
@@ -64,12 +64,14 @@ def recognise_pages(
     return Recognition(whole, (*_unrecognised(pictures, failed), *ocr.said(found)))
 
 
-def unread_pictures(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> list[Box]:
+def unread_pictures(
+    page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage, objects: Sequence[PageObject]
+) -> list[Box]:
     """Where big pictures are that have hardly any text over them, such as a scan without the text recognised."""
     left, bottom, right, top = page.get_bbox()
     whole = max((right - left) * (top - bottom), 1.0)
     boxes: list[Box] = []
-    for x1, y1, x2, y2 in _pictures(page):
+    for x1, y1, x2, y2 in islice((item.box for item in objects if item.kind == IMAGE), _MOST_PICTURES):
         boxes = _with(boxes, (max(x1, left), max(y1, bottom), min(x2, right), min(y2, top)))
     big = [box for box in boxes if _area(box) >= _BIG * whole]
     return [box for box in big if len(textpage.get_text_bounded(*box)) < _STAMP]
@@ -116,25 +118,6 @@ def _together(text: str, recognised: str) -> str:
     known = set(_WORD.findall(recognised))
     left = [line for line in text.split("\n") if not known.issuperset(_WORD.findall(line))]
     return "\n".join([*left, "", recognised] if left else [recognised])
-
-
-def _pictures(page: pypdfium2.PdfPage) -> Iterator[Box]:
-    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
-    # PDFium itself and not page.get_objects(), which takes longer than all else on a page of text.
-    for index in range(min(pdfium.FPDFPage_CountObjects(page), _MOST_OBJECTS)):
-        item = pdfium.FPDFPage_GetObject(page, index)
-        # A form counts as a picture if it has one: what is inside it has coordinates of its own.
-        if _is_picture(item) and pdfium.FPDFPageObj_GetBounds(item, left, bottom, right, top):
-            yield left.value, bottom.value, right.value, top.value
-
-
-def _is_picture(item: Any) -> bool:
-    kind = pdfium.FPDFPageObj_GetType(item)
-    if kind == pdfium.FPDF_PAGEOBJ_FORM:
-        inside = range(min(pdfium.FPDFFormObj_CountObjects(item), _MOST_OBJECTS))
-        kinds = (pdfium.FPDFPageObj_GetType(pdfium.FPDFFormObj_GetObject(item, index)) for index in inside)
-        return pdfium.FPDF_PAGEOBJ_IMAGE in kinds
-    return bool(kind == pdfium.FPDF_PAGEOBJ_IMAGE)
 
 
 def _with(boxes: list[Box], box: Box) -> list[Box]:

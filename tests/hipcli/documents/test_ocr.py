@@ -18,6 +18,7 @@ from hipcli.documents.formats import reader_name
 from hipcli.documents.options import Ocr, ReadOptions
 from hipcli.documents.readers import ocr, pdf, picture, scans
 from hipcli.documents.readers.pdf import to_recognise
+from hipcli.documents.readers.pdf_layers import Layers
 from hipcli.documents.readers.pdfium import read_page
 from hipcli.documents.readers.text import NotTextError
 from hipcli.errors import HipError
@@ -88,7 +89,9 @@ def read_picture(data: bytes, **options: object) -> Content:
 def recognise(data: bytes, *texts: str, unreadable: tuple[int, ...] = (), when: Ocr = "auto") -> scans.Recognition:
     with pypdfium2.PdfDocument(data) as document:
         pages = dict(enumerate(texts, 1))
-        read = [replace(read_page(document, number - 1, False), text=text) for number, text in pages.items()]
+        read = [
+            replace(read_page(document, number - 1, Layers(data, None)), text=text) for number, text in pages.items()
+        ]
         read = [replace(page, doubtful=page.number in unreadable) for page in read]
         return scans.recognise_pages(document, pages, to_recognise(read, when))
 

@@ -235,7 +235,7 @@ class TestRealFiles:
         left, right = pages[0].index("Abstract"), pages[0].index("Introduction")
         assert left < pages[0].index("heterogeneous graph") < right
         pages, _ = self.read("federal_register_2020-17221_three_column_15p.pdf")
-        assert "VerDate" in pages[0] and not any("VerDate" in text for text in pages[2:6])
+        assert not any("VerDate" in text for text in pages), "the printer's stamp is white"
 
     def test_scan_with_text_layer(self) -> None:
         pages, warnings = self.read("vicksburg_scan_with_ocr_6p.pdf")
