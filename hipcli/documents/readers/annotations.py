@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pypdfium2
@@ -48,7 +49,7 @@ def box_of(handle: Any) -> Box:
 
 def string_of(handle: Any, key: str) -> str:
     """The string that the annotation has under `key`, with "\\n" at line ends, "" if there is none."""
-    return utf16(lambda buffer, length: pdfium.FPDFAnnot_GetStringValue(handle, key.encode(), buffer, length))
+    return utf16(partial(pdfium.FPDFAnnot_GetStringValue, handle, key.encode()))
 
 
 def utf16(get: Callable[[Any, int], int]) -> str:

@@ -75,14 +75,16 @@ def said(found: Mapping[int, Hidden], read: bool) -> tuple[str, ...]:
     for reason in reasons:
         pages = [number for number, hidden in found.items() if reason in hidden.characters]
         count = sum(found[number].characters[reason] for number in pages)
-        sentences.append(f"text that a viewer does not show, {end}: {count} characters {reason}, on {_pages(pages)}.")
+        characters = "1 character" if count == 1 else f"{count} characters"
+        sentences.append(f"text that a viewer does not show, {end}: {characters} {reason}, on {_pages(pages)}.")
     return tuple(sentences)
 
 
 def said_of_doubtful(found: Mapping[int, Hidden]) -> tuple[str, ...]:
     """A sentence for the pages whose invisible text is read."""
     pages = [number for number, hidden in found.items() if hidden.doubtful]
-    return (f"{_pages(pages)}: invisible text is read as the text of a scan.",) if pages else ()
+    reason = "something is drawn in its place, or there is no other"
+    return (f"{_pages(pages)}: text that a viewer may not show is read: {reason}.",) if pages else ()
 
 
 def _sorted_out(

@@ -83,7 +83,8 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     pages, said_of_order = _in_reading_order(pages, data, options.password)
 
     attached = [(page.number - 1, index) for page in pages for index in page.attached]
-    pages = [_with_stamps(document, page) for page in pages]
+    members = pdf_attachments.members(document, attached, data, options.password)
+    pages = [_with_stamps(document, page) for page in pages]  # which takes the annotations away
     texts = {page.number: page.text for page in pages}
     recognition = recognise_pages(document, texts, to_recognise(pages, options.ocr))
     doubtful = [page.number for page in pages if page.doubtful and page.number not in recognition.texts]
@@ -109,7 +110,7 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
             *recognition.warnings,
         ),
         dropped=() if options.hidden else hidden,
-        members=pdf_attachments.members(document, attached, data, options.password),
+        members=members,
     )
 
 

@@ -1,6 +1,7 @@
 """Fields of forms in a PDF: what is filled in, ticked or chosen, which is not in what the page draws."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import pypdfium2
@@ -73,9 +74,7 @@ def _value(kind: int, form: Any, handle: Any) -> str | None:
         return None
     if kind in _CHOSEN:
         chosen = [
-            utf16(
-                lambda buffer, length, index=index: pdfium.FPDFAnnot_GetOptionLabel(form, handle, index, buffer, length)
-            )
+            utf16(partial(pdfium.FPDFAnnot_GetOptionLabel, form, handle, index))
             for index in range(pdfium.FPDFAnnot_GetOptionCount(form, handle))
             if pdfium.FPDFAnnot_IsOptionSelected(form, handle, index)
         ]
@@ -85,7 +84,7 @@ def _value(kind: int, form: Any, handle: Any) -> str | None:
 
 
 def _string(function: Any, form: Any, handle: Any) -> str:
-    return utf16(lambda buffer, length: function(form, handle, buffer, length))
+    return utf16(partial(function, form, handle))
 
 
 def _label(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextPage) -> str:
@@ -96,14 +95,14 @@ def _label(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextP
 
 
 def _right(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextPage) -> str:
-    left, bottom, right, top = field.box
+    _, bottom, right, top = field.box
     others = [other.box[0] for other in fields if other.box[0] >= right and _level(other.box, field.box)]
     end = min([right + _RIGHT_OF, *others])
     return _text(textpage, (right, bottom, end, top))
 
 
 def _left(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextPage) -> str:
-    left, bottom, right, top = field.box
+    left, bottom, _, top = field.box
     others = [other.box[2] for other in fields if other.box[2] <= left and _level(other.box, field.box)]
     start = max([left - _LEFT_OF, *others])
     # A high field has its label beside its first line.
@@ -111,7 +110,7 @@ def _left(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextPa
 
 
 def _above(field: _Field, textpage: pypdfium2.PdfTextPage) -> str:
-    left, bottom, right, top = field.box
+    left, _, right, top = field.box
     return _text(textpage, (left, top, right, top + _ABOVE))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 _ODD = 0.2  # share of letters that hardly any language has
 _GLYPH_NAMES = 0.2  # share of the text
 _SHAPED = 0.6  # share of the text that is shaped like words
+_MOST_SIGNS = 20  # of a page that has few letters besides
 _LEAST_LETTERS = 50  # of a page that is judged by how few different letters it has
 
 _ODD_LETTER = re.compile("[\u0180-\u0191\u0193-\u01cc\u01dd-\u0217\u021c-\u02ba\u02bd-\u02c5\u0460-\u052f]")
@@ -39,6 +40,8 @@ def is_plausible(text: str) -> bool:
 
 def has_few_letters(text: str) -> bool:
     """Whether a whole page is written in one letter or two: some fonts say that every glyph shows the same."""
+    if len(set(text)) > _MOST_SIGNS:
+        return False
     counts = {character: count for character, count in Counter(text).items() if character.isalpha()}
     return len(counts) in (1, 2) and sum(counts.values()) >= _LEAST_LETTERS
 
