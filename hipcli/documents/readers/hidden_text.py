@@ -273,7 +273,7 @@ def _differs(page: pypdfium2.PdfPage, one: "NDArray[np.int16]", other: "NDArray[
 def _has_ink(page: pypdfium2.PdfPage, picture: "NDArray[np.int16]", box: Box) -> bool:
     margin = (box[3] - box[1]) / 5  # the edge of a table's cell is no text
     place = picture[_part(page, picture, (box[0], box[1] + margin, box[2], box[3] - margin))]
-    return bool(place.size) and int(place.max()) - int(place.min()) >= _INK
+    return bool(place.size) and bool((place.max(axis=(0, 1)) - place.min(axis=(0, 1)) >= _INK).any())
 
 
 def _part(page: pypdfium2.PdfPage, picture: "NDArray[np.int16]", box: Box) -> tuple[slice, slice]:

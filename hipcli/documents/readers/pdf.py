@@ -103,13 +103,12 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
         warnings=(
             *([legible.said(doubtful)] if doubtful else []),
             *said_of_form,
-            *notes,
             *said_of_order,
             *(hidden if options.hidden else ()),
             *hidden_text.said_of_doubtful(found),
             *recognition.warnings,
         ),
-        dropped=() if options.hidden else hidden,
+        dropped=(*(() if options.hidden else hidden), *notes),
         members=members,
     )
 

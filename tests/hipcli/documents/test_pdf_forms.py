@@ -1,0 +1,114 @@
+"""Fields of forms in a PDF, and XFA."""
+
+import pytest
+from pdf_files import line, pdf
+
+from hipcli.documents.document import Content
+from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.pdf import read
+
+XFA_DATA = "http://www.xfa.org/schema/xfa-data/1.0/"
+
+
+def read_pdf(data: bytes) -> Content:
+    return read(data, "x.pdf", ReadOptions(ocr="off"))
+
+
+def form(*fields: str, drawn: str = line("Name:") + line("Rent a month", y=600)) -> list[str]:
+    """The lines that a page has for its `fields`, below what it draws."""
+    references = " ".join(f"{50 + index} 0 R" for index in range(len(fields)))
+    catalog = f"/AcroForm << /Fields [{references}] /DR << /Font << /F1 3 0 R >> >> /DA (/F1 12 Tf 0 g) >>"
+    widgets = [f"/Subtype /Widget /DA (/F1 12 Tf 0 g) {field}" for field in fields]
+    content = read_pdf(pdf(drawn, annotations=widgets, catalog=catalog))
+    assert content.warnings == content.dropped == ()
+    return [line for line in content.pages[0].text.split("\n") if line.startswith("[")]
+
+
+class TestValues:
+    def test_a_text_has_the_label_beside_it(self) -> None:
+        assert form("/FT /Tx /T (f1_01) /V (Ada Lovelace) /Rect [120 695 300 712]") == ["[form: Name = Ada Lovelace]"]
+
+    def test_or_above_it(self) -> None:
+        assert form("/FT /Tx /T (f1) /V (900 EUR) /Rect [70 575 300 595]") == ["[form: Rent a month = 900 EUR]"]
+
+    def test_a_hint_goes_before_what_is_printed(self) -> None:
+        field = "/FT /Tx /T (f1) /TU (Full name of the tenant) /V (Ada) /Rect [120 695 300 712]"
+        assert form(field) == ["[form: Full name of the tenant = Ada]"]
+
+    def test_a_field_alone_has_its_name(self) -> None:
+        assert form("/FT /Tx /T (city) /V (Paris) /Rect [300 300 400 320]") == ["[form: city = Paris]"]
+
+    def test_any_characters(self) -> None:
+        assert form("/FT /Tx /T (x) /V <FEFF6F2290E8201C> /Rect [300 300 400 320]") == ["[form: x = 漢部“]"]
+
+    def test_from_the_top_to_the_foot_and_from_left_to_right(self) -> None:
+        fields = [
+            f"/FT /Tx /T ({name}) /V ({name}{name}) /Rect [{x} {y} {x + 50} {y + 10}]"
+            for name, x, y in (("d", 400, 100), ("a", 100, 500), ("c", 100, 101), ("b", 400, 499))
+        ]
+        assert form(*fields) == [f"[form: {name} = {name}{name}]" for name in "abcd"]
+
+    def test_boxes_to_tick(self) -> None:
+        drawn = line("I agree", x=120) + line("Send me letters", x=120, y=680)
+        on = "<< /N << /Yes 100 0 R /Off 101 0 R >> >>"
+        fields = [
+            f"/FT /Btn /T (one) /V /Yes /AS /Yes /AP {on} /Rect [100 698 112 710]",
+            f"/FT /Btn /T (two) /V /Off /AS /Off /AP {on} /Rect [100 678 112 690]",
+        ]
+        assert form(*fields, drawn=drawn) == ["[x] I agree", "[ ] Send me letters"]
+
+    def test_choices(self) -> None:
+        fields = [
+            "/FT /Ch /Ff 131072 /T (Country) /V (fr) /Opt [[(de) (Germany)] [(fr) (France)]] /Rect [300 300 400 320]",
+            "/FT /Ch /Ff 2097152 /T (Days) /V [(Mon) (Tue)] /Opt [(Mon) (Tue) (Wed)] /Rect [300 200 400 220]",
+        ]
+        assert form(*fields) == ["[form: Country = France]", "[form: Days = Mon, Tue]"]
+
+    @pytest.mark.parametrize(
+        "field",
+        [
+            "/FT /Tx /T (empty) /Rect [120 695 300 712]",
+            "/FT /Tx /T (secret) /Ff 8192 /V (1234) /Rect [120 695 300 712]",
+            "/FT /Tx /T (hidden) /F 2 /V (1234) /Rect [120 695 300 712]",
+            "/FT /Btn /Ff 65536 /T (push) /Rect [120 695 300 712]",
+        ],
+    )
+    def test_what_a_viewer_does_not_show(self, field: str) -> None:
+        assert form(field) == []
+
+    def test_a_value_that_the_page_draws_is_not_read_twice(self) -> None:
+        drawn = line("Name:") + line("Ada Lovelace", x=122)
+        assert form("/FT /Tx /T (f1) /V (Ada Lovelace) /Rect [120 695 300 712]", drawn=drawn) == []
+
+
+class TestXfa:
+    def read(self, datasets: str) -> Content:
+        return read_pdf(
+            pdf(
+                line("Please wait..."),
+                catalog="/AcroForm << /Fields [] /XFA [(datasets) 100 0 R] >> /NeedsRendering true",
+                objects={100: ("", datasets.encode())},
+            )
+        )
+
+    def test_values_are_read_and_the_placeholder_is_said(self) -> None:
+        content = self.read(
+            f'<xfa:datasets xmlns:xfa="{XFA_DATA}"><xfa:data><form><tenant><name>Ada</name><rent>900</rent></tenant>'
+            "</form></xfa:data></xfa:datasets>"
+        )
+        assert content.pages[0].text == (
+            "Please wait...\n[form: form / tenant / name = Ada]\n[form: form / tenant / rent = 900]"
+        )
+        assert content.warnings == (
+            "an XFA form: its pages are laid out by few viewers, and only the values of its fields are read.",
+        )
+
+    def test_entities_are_not_unfolded(self) -> None:
+        entities = f'<!DOCTYPE x [<!ENTITY a "boom">]><data xmlns="{XFA_DATA}"><form>&a;</form></data>'
+        content = self.read(entities)
+        assert content.pages[0].text == "Please wait..."
+        assert len(content.warnings) == 1
+
+    def test_damaged_data_is_said(self) -> None:
+        (warning,) = self.read("<xfa:datasets").warnings
+        assert warning.startswith("an XFA form: ") and "its data is damaged" in warning

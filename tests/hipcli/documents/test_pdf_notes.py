@@ -1,0 +1,73 @@
+"""Notes on a page of a PDF, and text that was added over it."""
+
+from pdf_files import line, pdf
+
+from hipcli.documents.document import Content
+from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.pdf import read
+
+DRAWN = line("Rent is 900 EUR a month.") + line("Deposit: none.", y=680)
+OVER_RENT = "/Rect [72 695 250 712] /QuadPoints [70 712 250 712 70 697 250 697]"
+STAMP = {
+    100: (
+        "/Type /XObject /Subtype /Form /BBox [0 0 200 20] /Resources << /Font << /F1 3 0 R >> >>",
+        b"BT /F1 12 Tf 2 5 Td (PAID in full) Tj ET",
+    )
+}
+
+
+def read_pdf(*annotations: str, hidden: bool = False, drawn: str = DRAWN) -> Content:
+    return read(pdf(drawn, annotations=annotations, objects=STAMP), "x.pdf", ReadOptions(ocr="off", hidden=hidden))
+
+
+def notes(*annotations: str) -> str:
+    content = read_pdf(*annotations)
+    assert content.warnings == content.dropped == ()
+    return content.pages[0].text.removeprefix("Rent is 900 EUR a month.\nDeposit: none.").strip()
+
+
+def test_added_text() -> None:
+    annotation = "/Subtype /FreeText /Rect [72 600 400 640] /DA (/F1 12 Tf 0 g) /Contents (Amended:\\rtwo months.)"
+    assert notes(annotation) == "[added text: Amended: two months.]"
+
+
+def test_added_text_on_an_empty_page_is_text() -> None:
+    content = read_pdf("/Subtype /FreeText /Rect [72 600 400 640] /Contents (All there is)", drawn="")
+    assert content.pages[0].text == "[added text: All there is]"
+    assert content.warnings == ()
+
+
+def test_a_note_names_its_author_and_the_passage() -> None:
+    note = "/Subtype /Text /Rect [300 700 320 720] /T (Ada) /Contents (too high)"
+    assert notes(note) == "[note by Ada: too high]"
+    highlight = f"/Subtype /Highlight {OVER_RENT} /Contents (too high)"
+    assert notes(highlight) == '[note: "Rent is 900 EUR a month." - too high]'
+
+
+def test_a_passage_struck_out() -> None:
+    assert notes(f"/Subtype /StrikeOut {OVER_RENT}") == '[struck out: "Rent is 900 EUR a month."]'
+    with_comment = f"/Subtype /StrikeOut {OVER_RENT} /Contents (now 950)"
+    assert notes(with_comment) == '[struck out: "Rent is 900 EUR a month." - now 950]'
+
+
+def test_marks_without_a_comment_are_counted() -> None:
+    content = read_pdf(*[f"/Subtype /Highlight {OVER_RENT}"] * 2)
+    assert "[" not in content.pages[0].text
+    said = "highlighted or underlined passages, which are read without the marks: 2 on page 1."
+    assert content.dropped == (said,)
+
+
+def test_a_stamp_has_the_text_it_shows() -> None:
+    assert notes("/Subtype /Stamp /F 4 /Rect [72 500 272 520] /AP << /N 100 0 R >>") == "[stamp: PAID in full]"
+
+
+def test_links_and_popups_are_no_notes() -> None:
+    assert notes("/Subtype /Popup /Rect [0 0 9 9] /Contents (again)", "/Subtype /Link /Rect [0 0 9 9]") == ""
+
+
+def test_a_note_that_is_hidden() -> None:
+    note = "/Subtype /Text /F 2 /Rect [300 700 320 720] /Contents (between us)"
+    content = read_pdf(note)
+    assert "between us" not in content.pages[0].text
+    assert content.dropped == ("notes that a viewer does not show, left out (--hidden reads them): 1 on page 1.",)
+    assert read_pdf(note, hidden=True).pages[0].text.endswith("[note: between us]")
