@@ -49,8 +49,11 @@ class Interruption:
 
 
 def _is_handled() -> bool:
-    """Whether the code that a signal came in between is an `except`, `finally` or `with` on the way out."""
+    """Whether the code that a signal came in between is an `except`, `finally` or `with` on the way out.
+
+    A generator that nobody needs any more is closed by a GeneratorExit.
+    """
     error = sys.exception()
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    while error is not None and not isinstance(error, (KeyboardInterrupt, GeneratorExit)):
         error = error.__context__
     return error is not None

@@ -35,10 +35,14 @@ class Output:
         self._stream: TextIO = sys.stdout
         self._column = 0
         self._written = False
-        if self._path is not None:
-            self._open(self._path)
-        self.terminal = self._stream.isatty()
         self._printable = Printable()
+        try:
+            if self._path is not None:
+                self._open(self._path)
+            self.terminal = self._stream.isatty()
+        except BaseException:  # such as Ctrl-C
+            self._remove_temporary()
+            raise
 
     def write(self, text: str) -> None:
         """Write `text` and flush. On a terminal, a last character that depends on the next one waits for it."""
@@ -104,15 +108,15 @@ class Output:
             return path.open("w", encoding="utf-8")
         target = Path(os.path.realpath(path))  # links are followed, not replaced
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        self._temporary = temporary  # before it is there: signals come in between
         try:
-            self._temporary = temporary
-            if target.exists():
-                os.fchmod(number, stat.S_IMODE(target.stat().st_mode))
-            return open(number, "w", encoding="utf-8")
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+            number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            self._temporary = None
             raise
+        if target.exists():
+            os.fchmod(number, stat.S_IMODE(target.stat().st_mode))
+        return open(number, "w", encoding="utf-8")
 
     def _close(self, error: BaseException | None) -> None:
         try:
@@ -127,8 +131,11 @@ class Output:
             if error is None:
                 raise
         finally:
-            if self._temporary is not None:
-                self._temporary.unlink(missing_ok=True)
+            self._remove_temporary()
+
+    def _remove_temporary(self) -> None:
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
 
 
 def _descriptor(path: Path) -> int | None:
