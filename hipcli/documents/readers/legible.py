@@ -75,9 +75,14 @@ def better(first: str, second: str) -> str:
     """The better of two readings of a page: the second only if it has many more letters, and those of a language."""
     if _share_of_no_text(second) >= _DOUBTFUL_SHARE or _scripts(second) > _MOST_SCRIPTS or not is_plausible(second):
         return first
-    if not is_plausible(first):
+    if not is_plausible(first) and not is_longer(first, second):
         return second
-    return second if _letters(second) > _MUCH_LONGER * _letters(first) else first
+    return second if is_longer(second, first) else first
+
+
+def is_longer(one: str, other: str) -> bool:
+    """Whether `one` has many more letters and digits."""
+    return _letters(one) > _MUCH_LONGER * _letters(other)
 
 
 def said(pages: Sequence[int]) -> str:

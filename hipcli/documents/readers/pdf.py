@@ -156,12 +156,13 @@ def _in_missing_fonts(
         texts = missing_fonts.texts(data, password, [page.number - 1 for page in asked])
     except Exception:  # on damaged files it raises anything; the pages stay incomplete, which is said
         texts = []
-    better = {
-        page.number: replace(page, text=text, incomplete=False)
-        for page, text in zip(asked, map(clean, texts), strict=False)
-        if legible.better(page.text, text) is text
-    }
-    return [better.get(page.number, page) for page in pages], list(better)
+    better, complete = {}, {}
+    for page, text in zip(asked, map(clean, texts), strict=False):
+        if legible.better(page.text, text) is text:
+            better[page.number] = replace(page, text=text, incomplete=False)
+        elif not legible.is_longer(text, page.text):  # what looked like lost text was white space
+            complete[page.number] = replace(page, incomplete=False)
+    return [(better | complete).get(page.number, page) for page in pages], list(better)
 
 
 def _second_look(
