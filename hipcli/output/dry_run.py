@@ -33,6 +33,7 @@ def _table(model: str, budget: Budget) -> str:
     rows.append(("instructions", "", "", f"{budget.instruction_tokens:,} tokens"))
     rows.append(("reserved for the answer", "", "", f"{budget.answer_tokens:,} tokens"))
     rows.append(("total", "", "", f"{budget.total_tokens:,} tokens"))
+    model = one_line(model)
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["   ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3))]) for row in rows]
     if budget.window is None:
