@@ -19,7 +19,10 @@ def main() -> None:
     except KeyboardInterrupt:
         interruption.end()
     _discard_unwritten()
-    sys.exit(interruption.exit_code or code)
+    if interruption.exit_code is not None:
+        # After sys.exit, Python may end itself with SIGINT: it saw a KeyboardInterrupt leave code that C had started.
+        os._exit(interruption.exit_code)
+    sys.exit(code)
 
 
 def _outcome(interruption: Interruption) -> int:
