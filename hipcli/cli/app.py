@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_EXIT_STATUS = "Exit status: 0 done, 1 failed, 2 usage, 3 does not fit, 130 interrupted, 141 broken pipe."
+_EXIT_STATUS = "Exit status: 0 done, 1 failed, 2 usage, 3 does not fit, 129, 130, 143 interrupted, 141 broken pipe."
 
 
 def _examples(*commands: str) -> str:

@@ -88,7 +88,7 @@ def is_longer(one: str, other: str) -> bool:
 def said(pages: Sequence[int]) -> str:
     """The warning for pages that stay doubtful."""
     which = f"{'page' if len(pages) == 1 else 'pages'} {format_page_ranges(pages)}"
-    hint = "--ocr force recognises them" if ocr.available() else f"{ocr.INSTALL} recognises them"
+    hint = "--ocr auto recognises them" if ocr.available() else f"{ocr.INSTALL} recognises them"
     return f"{which}: the fonts do not say which letters they show, and what is read is probably wrong; {hint}."
 
 
