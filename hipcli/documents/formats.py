@@ -15,7 +15,17 @@ _READERS = "hipcli.documents.readers."
 _PDF_MAGIC = b"%PDF-"
 _BEFORE_MAGIC = b"\xef\xbb\xbf\0 \t\r\n"
 
-# The modules in `readers`, each with a function `read` (a Reader).
+# The modules in the packages of `readers` that have a function `read` (a Reader).
+_PACKAGES = {
+    "text": "text", "tables": "text", "subtitles": "text", "notebook": "text",
+    "pdf": "pdf",
+    "picture": "pictures",
+    "word": "office", "slides": "office", "sheets": "office", "opendocument": "office", "old_office": "office",
+    "rtf": "office",
+    "html": "web", "epub": "web",
+    "mail": "mail",
+    "archive": "archives",
+}  # fmt: skip
 _BY_MAGIC = (
     (b"{\\rtf", "rtf"),
     (b"\x1f\x8b", "archive"),  # gzip
@@ -89,7 +99,7 @@ def reader_name(path: str, data: bytes) -> str:
 
 def reader(name: str) -> Reader:
     """The function that reads this format. Raises HipError where an extra is missing that it needs."""
-    read: Reader = import_module(_READERS + name).read
+    read: Reader = import_module(f"{_READERS}{_PACKAGES[name]}.{name}").read
     return read
 
 

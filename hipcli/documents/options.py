@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from hipcli.documents.gitignore import check_patterns
 from hipcli.documents.page_ranges import PageRanges, parse_page_ranges
-from hipcli.documents.readers.text import check_encoding
+from hipcli.documents.readers.text.text import check_encoding
 
 Ocr = Literal["auto", "off", "force"]
 

@@ -8,7 +8,7 @@ from hipcli.documents import marks
 from hipcli.documents.document import Content, Document, Member, Skipped
 from hipcli.documents.formats import reader, reader_name
 from hipcli.documents.options import MIB, ReadOptions
-from hipcli.documents.readers.text import NotTextError
+from hipcli.documents.readers.text.text import NotTextError
 from hipcli.errors import HipError
 
 _MOST_NESTED = 4  # an archive in an archive in a message ...

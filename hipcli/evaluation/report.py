@@ -154,7 +154,9 @@ def heat(records: Sequence[Record]) -> dict[int, list[float | None]]:
 
 def heat_table(name: str, cells: Mapping[int, Sequence[float | None]]) -> str:
     """Depth across, length down, in per cent."""
-    made = Table(box=None, pad_edge=False, header_style="", title=_literal(f"{name}: found, % by depth"), title_justify="left")
+    made = Table(
+        box=None, pad_edge=False, header_style="", title=_literal(f"{name}: found, % by depth"), title_justify="left"
+    )
     made.add_column("context", justify="right")
     for i in range(_BINS):
         made.add_column(f"{100 * i // _BINS}-{100 * (i + 1) // _BINS}", justify="right")

@@ -60,7 +60,7 @@ def ask(
 def _from_file(name: str | None, paths: list[str] | None) -> list[str]:
     """The lines of a file of questions, blank ones skipped. Raises HipError, exit code 2."""
     from hipcli.documents.inputs import STDIN, standard_input
-    from hipcli.documents.readers.text import decode
+    from hipcli.documents.readers.text.text import decode
 
     if name is None:
         return []

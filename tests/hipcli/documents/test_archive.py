@@ -12,8 +12,8 @@ import pytest
 
 from hipcli.documents.document import Document, Skipped
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import archive
-from hipcli.documents.readers.member_names import MemberNames, safe_name
+from hipcli.documents.readers.archives import archive
+from hipcli.documents.readers.archives.member_names import MemberNames, safe_name
 from hipcli.documents.reading import Begun, Ended, ReadingError, read_bytes
 
 Packer = Callable[[bytes], bytes]

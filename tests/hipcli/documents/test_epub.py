@@ -6,7 +6,7 @@ import pytest
 from hipcli.documents.document import Content
 from hipcli.documents.formats import reader_name
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import epub
+from hipcli.documents.readers.web import epub
 from hipcli.errors import HipError
 
 CONTAINER = '<?xml version="1.0"?><container><rootfiles><rootfile full-path="OPS/p.opf"/></rootfiles></container>'

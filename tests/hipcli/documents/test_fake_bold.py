@@ -6,7 +6,7 @@ import pytest
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
-from hipcli.documents.readers.fake_bold import Character, characters, drawn_once, looks_doubled
+from hipcli.documents.readers.pdf.fake_bold import Character, characters, drawn_once, looks_doubled
 
 WIDTH = 7.2  # of any letter of Courier at 12 points
 

@@ -13,7 +13,7 @@ from fuzz.targets import Target, documents, is_finding
 from office_files import compound_file, docx, package, paragraph
 
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.fake_bold import Character, characters
+from hipcli.documents.readers.pdf.fake_bold import Character, characters
 
 KINDS = [kind for kind in SEEDS if kind != "gguf"]
 

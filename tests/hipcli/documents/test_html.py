@@ -4,7 +4,7 @@ import pytest
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import html
+from hipcli.documents.readers.web import html
 from tests.read_paths import document
 
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from hipcli.documents.readers.hyphens import join_hyphenated
+from hipcli.documents.readers.pdf.hyphens import join_hyphenated
 
 
 def join(page: str, *others: str) -> str:

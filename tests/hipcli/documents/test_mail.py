@@ -5,7 +5,7 @@ import pytest
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import mail
+from hipcli.documents.readers.mail import mail
 from hipcli.errors import HipError
 
 

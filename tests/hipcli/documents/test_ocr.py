@@ -16,11 +16,12 @@ from pypdf import PdfReader, PdfWriter
 from hipcli.documents.document import Content, Skipped
 from hipcli.documents.formats import reader_name
 from hipcli.documents.options import Ocr, ReadOptions
-from hipcli.documents.readers import ocr, pdf, picture, scans
-from hipcli.documents.readers.pdf import to_recognise
-from hipcli.documents.readers.pdf_layers import Layers
-from hipcli.documents.readers.pdfium import read_page
-from hipcli.documents.readers.text import NotTextError
+from hipcli.documents.readers.pdf import pdf, scans
+from hipcli.documents.readers.pdf.pdf import to_recognise
+from hipcli.documents.readers.pdf.pdf_layers import Layers
+from hipcli.documents.readers.pdf.pdfium import read_page
+from hipcli.documents.readers.pictures import ocr, picture
+from hipcli.documents.readers.text.text import NotTextError
 from hipcli.errors import HipError
 from tests.data.make_pdf import make_pdf
 from tests.read_paths import read
@@ -319,7 +320,7 @@ class TestEngine:
     def test_no_telemetry_and_no_files(self, tmp_path: Path) -> None:
         # Without the variables of CI, where ONNX Runtime keeps quiet by itself.
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-        code = "import numpy; from hipcli.documents.readers import ocr; ocr.recognise(numpy.zeros((99, 99, 3), 'u1'))"
+        code = "import numpy; from hipcli.documents.readers.pictures import ocr; ocr.recognise(numpy.zeros((99, 99, 3), 'u1'))"
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
         assert list(tmp_path.rglob("*")) == []
 

@@ -5,7 +5,7 @@ from office_files import compound_file, element, open_document, package
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import old_office, opendocument
+from hipcli.documents.readers.office import old_office, opendocument
 from hipcli.errors import HipError
 
 

@@ -5,7 +5,7 @@ from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.pdf import read
+from hipcli.documents.readers.pdf.pdf import read
 from hipcli.errors import HipError
 
 

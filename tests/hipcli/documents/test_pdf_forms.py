@@ -5,7 +5,7 @@ from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.pdf import read
+from hipcli.documents.readers.pdf.pdf import read
 
 XFA_DATA = "http://www.xfa.org/schema/xfa-data/1.0/"
 

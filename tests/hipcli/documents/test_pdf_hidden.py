@@ -5,7 +5,7 @@ from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.pdf import read
+from hipcli.documents.readers.pdf.pdf import read
 
 SHOWN = line("The award is 485,000 USD")
 START = "text that a viewer does not show, left out (--hidden reads it)"

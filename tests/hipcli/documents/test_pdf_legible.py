@@ -5,9 +5,9 @@ from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.legible import better
-from hipcli.documents.readers.pdf import read
-from hipcli.documents.readers.plausible import is_plausible
+from hipcli.documents.readers.pdf.legible import better
+from hipcli.documents.readers.pdf.pdf import read
+from hipcli.documents.readers.pdf.plausible import is_plausible
 
 # A font of which the file does not say what its two-byte codes show.
 GLYPHS = {

@@ -4,7 +4,7 @@ from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.pdf import read
+from hipcli.documents.readers.pdf.pdf import read
 
 DRAWN = line("Rent is 900 EUR a month.") + line("Deposit: none.", y=680)
 OVER_RENT = "/Rect [72 695 250 712] /QuadPoints [70 712 250 712 70 697 250 697]"

@@ -1,4 +1,4 @@
-from hipcli.documents.readers.pdf_text import clean
+from hipcli.documents.readers.pdf.pdf_text import clean
 
 
 class TestRepairs:

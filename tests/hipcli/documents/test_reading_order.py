@@ -1,6 +1,6 @@
 import pytest
 
-from hipcli.documents.readers.reading_order import Line, arrange, straighten
+from hipcli.documents.readers.pictures.reading_order import Line, arrange, straighten
 
 
 def block(left: float, top: float, *texts: str, width: float = 400) -> list[Line]:

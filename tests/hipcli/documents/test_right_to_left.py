@@ -8,9 +8,9 @@ import pytest
 from pypdf import PdfWriter
 from pypdf.generic import ByteStringObject, DecodedStreamObject, DictionaryObject, NameObject
 
-from hipcli.documents.readers.actual_text import has_actual_text, without_actual_text
-from hipcli.documents.readers.pdf_text import clean
-from hipcli.documents.readers.right_to_left import better, is_doubtful, order_right_to_left
+from hipcli.documents.readers.pdf.actual_text import has_actual_text, without_actual_text
+from hipcli.documents.readers.pdf.pdf_text import clean
+from hipcli.documents.readers.pdf.right_to_left import better, is_doubtful, order_right_to_left
 
 make_pdf = runpy.run_path(str(Path(__file__).parents[2] / "data/make_pdf.py"))["make_pdf"]
 

@@ -2,7 +2,7 @@ import pytest
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import rtf
+from hipcli.documents.readers.office import rtf
 
 FONTS = rb"{\fonttbl{\f0\fcharset0 Arial;}{\f1\fcharset204 Arial Cyr;}{\f2\fcharset128 MS Gothic;}}"
 

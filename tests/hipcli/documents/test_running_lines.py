@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from hipcli.documents.readers.running_lines import drop_running_lines
+from hipcli.documents.readers.pdf.running_lines import drop_running_lines
 
 WORDS = "abcdefghijklmnopqrstuvwxyz"
 

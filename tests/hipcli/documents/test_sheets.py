@@ -9,8 +9,8 @@ from office_files import element, open_document, package, relationships, xlsx
 from hipcli.documents.document import Content
 from hipcli.documents.formats import reader_name
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import sheets
-from hipcli.documents.readers.number_format import format_number
+from hipcli.documents.readers.office import sheets
+from hipcli.documents.readers.office.number_format import format_number
 from hipcli.errors import HipError
 
 

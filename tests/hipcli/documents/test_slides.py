@@ -5,7 +5,7 @@ from office_files import element, pptx, relationships, shape
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import slides
+from hipcli.documents.readers.office import slides
 from hipcli.errors import HipError
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import notebook, subtitles, tables
+from hipcli.documents.readers.text import notebook, subtitles, tables
 from hipcli.errors import HipError
 
 SRT = """1

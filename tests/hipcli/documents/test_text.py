@@ -7,7 +7,7 @@ import pytest
 
 from hipcli.documents.document import Encoding
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.text import NotTextError, check_encoding, decode, decode_text, read
+from hipcli.documents.readers.text.text import NotTextError, check_encoding, decode, decode_text, read
 from hipcli.errors import ExitCode, HipError
 
 # Text of many languages, with the encodings that it was kept in before Unicode.

@@ -1,8 +1,8 @@
 """Vertical writing, in PDFs that place every character by itself."""
 
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import missing_fonts
-from hipcli.documents.readers.pdf import read
+from hipcli.documents.readers.pdf import missing_fonts
+from hipcli.documents.readers.pdf.pdf import read
 
 Placed = tuple[str, float, float]  # text, and where it begins, in points
 

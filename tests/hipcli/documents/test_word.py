@@ -8,7 +8,7 @@ from office_files import docx, element, package, paragraph
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers import word
+from hipcli.documents.readers.office import word
 from hipcli.errors import HipError
 
 _STYLES = element(

@@ -1,0 +1,68 @@
+"""Annotations of a page of a PDF: notes, form fields and whatever else lies over what the page draws."""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from hipcli.documents.readers.pdf.page_objects import Box
+
+_UNSEEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
+_MOST = 20_000  # of a page
+
+
+@contextmanager
+def annotation(page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
+    """PDFium's handle of the annotation with this index, None where there is none."""
+    handle = pdfium.FPDFPage_GetAnnot(page, index)
+    try:
+        yield handle
+    finally:
+        if handle:
+            pdfium.FPDFPage_CloseAnnot(handle)
+
+
+def annotations(page: pypdfium2.PdfPage) -> Iterator[tuple[int, int, Any]]:
+    """The index, subtype and handle of each annotation; the handle lives until the next one is asked for."""
+    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), _MOST)):
+        with annotation(page, index) as handle:
+            if handle:
+                yield index, pdfium.FPDFAnnot_GetSubtype(handle), handle
+
+
+def is_shown(handle: Any) -> bool:
+    """Whether a viewer shows the annotation."""
+    return not pdfium.FPDFAnnot_GetFlags(handle) & _UNSEEN
+
+
+def box_of(handle: Any) -> Box:
+    """Where the annotation is, in points."""
+    rectangle = pdfium.FS_RECTF()
+    pdfium.FPDFAnnot_GetRect(handle, rectangle)
+    across, up = sorted((rectangle.left, rectangle.right)), sorted((rectangle.bottom, rectangle.top))
+    return across[0], up[0], across[1], up[1]
+
+
+def string_of(handle: Any, key: str) -> str:
+    """The string that the annotation has under `key`, with "\\n" at line ends, "" if there is none."""
+    return utf16(partial(pdfium.FPDFAnnot_GetStringValue, handle, key.encode()))
+
+
+def utf16(get: Callable[[Any, int], int]) -> str:
+    """A string from a function of PDFium that fills a buffer with UTF-16, and gives the length in bytes."""
+    length = get(None, 0)
+    if length <= 2:
+        return ""
+    buffer = (ctypes.c_ushort * (length // 2))()
+    get(buffer, length)
+    text = bytes(buffer)[: length - 2].decode("utf-16-le", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").strip()
+
+
+def one_line(text: str) -> str:
+    """`text` without its line ends."""
+    return " ".join(text.split())

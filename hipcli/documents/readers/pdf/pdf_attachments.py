@@ -1,0 +1,88 @@
+"""Files inside a PDF: attached to the document, or to a place on a page."""
+
+import ctypes
+import io
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from hipcli.documents.document import Member
+from hipcli.documents.readers.archives.member_names import MemberNames
+from hipcli.documents.readers.pdf.annotations import annotation, annotations, one_line, string_of, utf16
+from hipcli.errors import HipError, first_line
+
+_MOST = 10_000
+
+
+def members(
+    document: pypdfium2.PdfDocument, on_pages: Sequence[tuple[int, int]], data: bytes, password: str | None
+) -> tuple[Member, ...]:
+    """The files of the document, and those on its pages: `on_pages` has indices of pages and of their annotations.
+
+    They are read from `data` when they are wanted.
+    """
+    names = MemberNames()
+    found: list[Member] = []
+    for index in range(min(pdfium.FPDFDoc_GetAttachmentCount(document), _MOST)):
+        name = _name(pdfium.FPDFDoc_GetAttachment(document, index)) or f"attachment {index + 1}"
+        found.append(Member(names.unique(name), partial(_read, data, password, name, (None, index))))
+    for place in on_pages:
+        page = document[place[0]]
+        with annotation(page, place[1]) as handle:
+            name = _name(pdfium.FPDFAnnot_GetFileAttachment(handle)) or string_of(handle, "Contents")
+        page.close()
+        found.append(Member(names.unique(one_line(name)), partial(_read, data, password, name, place)))
+    return tuple(found)
+
+
+def attached(page: pypdfium2.PdfPage) -> tuple[int, ...]:
+    """The indices of the annotations of a page that are files."""
+    return tuple(index for index, subtype, _ in annotations(page) if subtype == pdfium.FPDF_ANNOT_FILEATTACHMENT)
+
+
+def _read(data: bytes, password: str | None, name: str, place: tuple[int | None, int]) -> bytes:
+    from hipcli.documents.readers.pdf.pdfium import open_document
+
+    with open_document(data, password) as document:
+        if place[0] is None:
+            content = _bytes(pdfium.FPDFDoc_GetAttachment(document, place[1]))
+        else:
+            page = document[place[0]]
+            with annotation(page, place[1]) as handle:
+                content = _bytes(pdfium.FPDFAnnot_GetFileAttachment(handle))
+            page.close()
+    return _read_with_pypdf(data, password, name) if content is None else content
+
+
+def _bytes(attachment: Any) -> bytes | None:
+    length = ctypes.c_ulong()
+    if not attachment or not pdfium.FPDFAttachment_GetFile(attachment, None, 0, length):
+        return None
+    buffer = ctypes.create_string_buffer(max(length.value, 1))
+    found = pdfium.FPDFAttachment_GetFile(attachment, buffer, length.value, length)
+    return buffer.raw[: length.value] if found else None
+
+
+def _read_with_pypdf(data: bytes, password: str | None, name: str) -> bytes:
+    """The first file that is called so. PDFium misses some: those that are named in one way and kept in another."""
+    import pypdf
+
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(data))
+        if reader.is_encrypted and not reader.decrypt(password or ""):
+            reader.decrypt("")
+        return reader.attachments[name][0]
+    except Exception as error:  # on damaged files pypdf raises anything, from KeyError to RecursionError
+        raise HipError(
+            f"{one_line(name)}: the attached file cannot be taken out of the PDF ({first_line(error)})",
+            "open the PDF in a viewer and save the file from there",
+        ) from error
+
+
+def _name(attachment: Any) -> str:
+    """What the file is called, without folders, "" if that is not known."""
+    name = utf16(partial(pdfium.FPDFAttachment_GetName, attachment)) if attachment else ""
+    return name.replace("\\", "/").rpartition("/")[2]
