@@ -320,7 +320,8 @@ class TestEngine:
     def test_no_telemetry_and_no_files(self, tmp_path: Path) -> None:
         # Without the variables of CI, where ONNX Runtime keeps quiet by itself.
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-        code = "import numpy; from hipcli.documents.readers.pictures import ocr; ocr.recognise(numpy.zeros((99, 99, 3), 'u1'))"
+        imports = "import numpy; from hipcli.documents.readers.pictures import ocr"
+        code = f"{imports}; ocr.recognise(numpy.zeros((99, 99, 3), 'u1'))"
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
         assert list(tmp_path.rglob("*")) == []
 
