@@ -45,8 +45,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         names = fill(Path(name), sources, options.files)
         start = time.perf_counter()
-        command = [sys.executable, "-m", "hipcli", "extract", "--report", "--json", "--read-seconds"]
-        done = subprocess.run([*command, str(options.seconds), name], capture_output=True, text=True)
+        command = [sys.executable, "-m", "hipcli", "extract", "--report", "--json", "--ocr", "off"]
+        limit = ["--read-seconds", str(options.seconds)]
+        done = subprocess.run([*command, *limit, name], capture_output=True, text=True)
         seconds = time.perf_counter() - start
     documents = json.loads(done.stdout)["documents"]
     # What is inside a file is listed as well, below its name.

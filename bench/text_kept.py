@@ -8,6 +8,7 @@ well, which tells about their order; the table has the share of those that each 
 
 import argparse
 import io
+import logging
 import subprocess
 import sys
 import time
@@ -25,7 +26,9 @@ from hipcli.documents.options import ReadOptions
 
 
 def with_hip(path: Path) -> str:
-    (found, *_) = read_documents([str(path)], ReadOptions(running_lines=True), sys.stdin.buffer)
+    # The other two leave nothing out, and recognise nothing.
+    everything = ReadOptions(running_lines=True, hidden=True, ocr="off")
+    (found, *_) = read_documents([str(path)], everything, sys.stdin.buffer)
     return "\n".join(page.text for page in found.pages) if isinstance(found, Document) else ""
 
 
@@ -37,6 +40,7 @@ def with_pdftotext(path: Path) -> str:
 def with_pypdf(path: Path) -> str:
     import pypdf
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         return "\n".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(path.read_bytes())).pages)
     except Exception:  # whatever a damaged file makes it raise: it reads nothing then
