@@ -82,14 +82,14 @@ def _read_all(
         content = _read(data, path, where, options)
         members = content.members
         warnings = (*around.warnings, *content.warnings)
-        if content.pages or not members:
+        # What has nothing but files inside, such as a message without a word, is a container.
+        if not members or _has_text(content):
             yield _document(replace(content, warnings=warnings), path, where, options, data)
             warnings = ()
     except (NotTextError, EmptyError) as error:
         yield Skipped(path, error.message.removeprefix(f"{where}: ")) if found else ReadingError(path, error)
     except HipError as error:
         yield ReadingError(path, error)
-    # They are read where the document around them has no text, too.
     inside = replace(around, depth=around.depth + 1, warnings=warnings)
     for member in members:
         inner = f"{path}/{member.name}"
@@ -128,8 +128,12 @@ def _read(data: bytes, path: str, where: str, options: ReadOptions) -> Content:
     return reader(reader_name(path, data))(data, where, options)
 
 
+def _has_text(content: Content) -> bool:
+    return any(page.text.strip() for page in content.pages)
+
+
 def _document(content: Content, path: str, where: str, options: ReadOptions, data: bytes) -> Document:
-    if not any(page.text.strip() for page in content.pages):
+    if not _has_text(content):
         what = "has no text, only white space" if not content.warnings else f"has no text: {' '.join(content.warnings)}"
         raise EmptyError(f"{where}: {what.removesuffix('.')}", "check that it is the file you mean")
     warnings = content.warnings

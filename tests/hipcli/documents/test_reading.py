@@ -1,8 +1,10 @@
 """Files inside files, whatever the one around them holds."""
 
-from hipcli.documents.document import Document, Skipped
+import pytest
+
+from hipcli.documents.document import Document
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.reading import Begun, Ended, ReadingError, read_bytes
+from hipcli.documents.reading import Begun, Ended, read_bytes
 
 MESSAGE = b"""Content-Type: multipart/mixed; boundary=b
 
@@ -15,10 +17,9 @@ inside
 """
 
 
-def test_a_file_without_text_does_not_cost_the_files_inside_it() -> None:
-    for found, kind in ((True, Skipped), (False, ReadingError)):
-        results = read_bytes(MESSAGE, "m.eml", "m.eml", ReadOptions(), found)
-        outer, inner = (result for result in results if not isinstance(result, Begun | Ended))
-        assert isinstance(outer, kind) and outer.path == "m.eml"
-        assert isinstance(inner, Document)
-        assert (inner.path, inner.pages[0].text) == ("m.eml/a.txt", "inside")
+@pytest.mark.parametrize("found", [True, False])
+def test_a_file_with_nothing_but_files_inside_is_a_container(found: bool) -> None:
+    results = read_bytes(MESSAGE, "m.eml", "m.eml", ReadOptions(), found)
+    (inner,) = (result for result in results if not isinstance(result, Begun | Ended))
+    assert isinstance(inner, Document)
+    assert (inner.path, inner.pages[0].text) == ("m.eml/a.txt", "inside")
