@@ -54,6 +54,21 @@ def test_named_in_one_way_and_kept_in_another() -> None:
     assert (member.name, member.read()) == ("a.txt", b"in a file")
 
 
+def test_each_of_the_same_name_has_its_own_content() -> None:
+    objects: dict[int, str | tuple[str, bytes]] = {
+        100 + i: f"<< /Type /Filespec /UF (a.txt) /EF << /F {110 + i} 0 R >> >>" for i in range(2)
+    }
+    objects |= {110: ("", b"one"), 111: ("", b"two")}
+    members = read_pdf(pdf(line("cover"), catalog=names(("x", 100), ("y", 101)), objects=objects)).members
+    assert [member.read() for member in members] == [b"one", b"two"]
+
+
+def test_named_in_one_way_and_kept_in_another_on_a_page() -> None:
+    objects = {100: "<< /Type /Filespec /UF (a.txt) /EF << /F 101 0 R >> >>", 101: TEXT}
+    data = pdf(line("cover"), annotations=["/Subtype /FileAttachment /Rect [9 9 20 20] /FS 100 0 R"], objects=objects)
+    assert [member.read() for member in read_pdf(data).members] == [b"in a file"]
+
+
 def test_one_that_is_missing_is_an_error_of_its_own() -> None:
     objects = {100: specification("a.txt", 101)}
     content = read_pdf(pdf(line("cover"), catalog=names(("a.txt", 100)), objects=objects))

@@ -57,6 +57,14 @@ class TestValues:
         ]
         assert form(*fields, drawn=drawn) == ["[x] I agree", "[ ] Send me letters"]
 
+    def test_buttons_of_a_group_are_told_apart(self) -> None:
+        fields = [
+            f"/FT /Btn /Ff 32768 /T (pay) /V /card /AS /{state} /AP << /N << /{value} 100 0 R /Off 101 0 R >> >>"
+            f" /Rect [300 {y} 312 {y + 12}]"
+            for value, state, y in (("card", "card", 300), ("cash", "Off", 200))
+        ]
+        assert form(*fields) == ["[x] pay: card", "[ ] pay: cash"]
+
     def test_choices(self) -> None:
         fields = [
             "/FT /Ch /Ff 131072 /T (Country) /V (fr) /Opt [[(de) (Germany)] [(fr) (France)]] /Rect [300 300 400 320]",
@@ -82,12 +90,12 @@ class TestValues:
 
 
 class TestXfa:
-    def read(self, datasets: str) -> Content:
+    def read(self, datasets: str, encoding: str = "utf-8", form: str = "[(datasets) 100 0 R]") -> Content:
         return read_pdf(
             pdf(
                 line("Please wait..."),
-                catalog="/AcroForm << /Fields [] /XFA [(datasets) 100 0 R] >> /NeedsRendering true",
-                objects={100: ("", datasets.encode())},
+                catalog=f"/AcroForm << /Fields [] /XFA {form} >> /NeedsRendering true",
+                objects={100: ("", datasets.encode(encoding))},
             )
         )
 
@@ -103,9 +111,41 @@ class TestXfa:
             "an XFA form: its pages are laid out by few viewers, and only the values of its fields are read.",
         )
 
-    def test_entities_are_not_unfolded(self) -> None:
+    @pytest.mark.parametrize("value", ["<a><!-- c -->one &amp; two</a>", "<a><![CDATA[one & two]]></a>"])
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+    def test_any_xml_is_read(self, value: str, encoding: str) -> None:
+        data = f'<xfa:datasets xmlns:xfa="{XFA_DATA}"><xfa:data>{value}</xfa:data></xfa:datasets>'
+        assert self.read(data, encoding).pages[0].text == "Please wait...\n[form: a = one & two]"
+
+    def test_formatted_text_is_one_value(self) -> None:
+        body = '<a><body xmlns="http://www.w3.org/1999/xhtml"><p>one <b>two</b> three</p></body></a>'
+        data = f'<data xmlns="{XFA_DATA}">{body}</data>'
+        assert self.read(data).pages[0].text == "Please wait...\n[form: a = one two three]"
+
+    def test_fields_inside_many_others(self) -> None:
+        data = f'<data xmlns="{XFA_DATA}">{"<n>" * 500}deep{"</n>" * 500}</data>'
+        assert self.read(data).pages[0].text == "Please wait...\n[form: n / n / n = deep]"
+
+    def test_a_form_in_one_stream(self) -> None:
+        packet = f'<xdp><template/><datasets><data xmlns="{XFA_DATA}"><a>one</a></data></datasets></xdp>'
+        content = self.read(packet, form="100 0 R")
+        assert content.pages[0].text == "Please wait...\n[form: a = one]"
+
+    def test_a_form_without_values_says_so(self) -> None:
+        (warning,) = self.read(f'<data xmlns="{XFA_DATA}"/>').warnings
+        assert warning == (
+            "an XFA form: its pages are laid out by few viewers, and no values of fields were found in it."
+        )
+
+    def test_values_beyond_the_limit_are_said(self) -> None:
+        content = self.read(f'<data xmlns="{XFA_DATA}">{"<a>one</a>" * 10_001}</data>')
+        assert content.pages[0].text.count("[form") == 10_000
+        assert content.warnings[0].endswith("and only the values of its first 10000 fields are read.")
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+    def test_entities_are_not_unfolded(self, encoding: str) -> None:
         entities = f'<!DOCTYPE x [<!ENTITY a "boom">]><data xmlns="{XFA_DATA}"><form>&a;</form></data>'
-        content = self.read(entities)
+        content = self.read(entities, encoding)
         assert content.pages[0].text == "Please wait..."
         assert len(content.warnings) == 1
 

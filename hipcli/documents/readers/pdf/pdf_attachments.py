@@ -15,6 +15,7 @@ from hipcli.documents.readers.pdf.annotations import annotation, annotations, on
 from hipcli.errors import HipError, first_line
 
 _MOST = 10_000
+_KEPT = ("/F", "/UF", "/DOS", "/Mac", "/Unix")
 
 
 def members(
@@ -47,6 +48,7 @@ def _read(data: bytes, password: str | None, name: str, place: tuple[int | None,
     from hipcli.documents.readers.pdf.pdfium import open_document
 
     with open_document(data, password) as document:
+        count = pdfium.FPDFDoc_GetAttachmentCount(document)
         if place[0] is None:
             content = _bytes(pdfium.FPDFDoc_GetAttachment(document, place[1]))
         else:
@@ -54,7 +56,7 @@ def _read(data: bytes, password: str | None, name: str, place: tuple[int | None,
             with annotation(page, place[1]) as handle:
                 content = _bytes(pdfium.FPDFAnnot_GetFileAttachment(handle))
             page.close()
-    return _read_with_pypdf(data, password, name) if content is None else content
+    return _read_with_pypdf(data, password, name, place, count) if content is None else content
 
 
 def _bytes(attachment: Any) -> bytes | None:
@@ -66,15 +68,25 @@ def _bytes(attachment: Any) -> bytes | None:
     return buffer.raw[: length.value] if found else None
 
 
-def _read_with_pypdf(data: bytes, password: str | None, name: str) -> bytes:
-    """The first file that is called so. PDFium misses some: those that are named in one way and kept in another."""
+def _read_with_pypdf(data: bytes, password: str | None, name: str, place: tuple[int | None, int], count: int) -> bytes:
+    """The file at `place`, of `count` in the document. PDFium misses those named in one way and kept in another."""
     import pypdf
 
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(password or ""):
             reader.decrypt("")
-        return reader.attachments[name][0]
+        specification: Any
+        if place[0] is None:
+            files = list(reader.attachment_list)
+            if len(files) != count:  # then the same number may be another file's
+                raise LookupError(f"it is one of {count}, of which {len(files)} are found")
+            specification = files[place[1]].pdf_object
+        else:
+            page: Any = reader.pages[place[0]]
+            specification = page["/Annots"][place[1]]["/FS"]
+        kept = specification["/EF"]
+        return bytes(next(kept[key] for key in _KEPT if key in kept).get_data())
     except Exception as error:  # on damaged files pypdf raises anything, from KeyError to RecursionError
         raise HipError(
             f"{one_line(name)}: the attached file cannot be taken out of the PDF ({first_line(error)})",

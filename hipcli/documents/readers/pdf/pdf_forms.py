@@ -64,6 +64,8 @@ def _fields(form: Any, page: pypdfium2.PdfPage) -> Iterator[_Field]:
         if kind == pdfium.FPDF_FORMFIELD_TEXTFIELD and pdfium.FPDFAnnot_GetFormFieldFlags(form, handle) & _PASSWORD:
             continue  # a viewer shows dots
         name = _string(pdfium.FPDFAnnot_GetFormFieldName, form, handle)
+        if kind == pdfium.FPDF_FORMFIELD_RADIOBUTTON:  # all buttons of a group have its name
+            name = f"{name}: {_string(pdfium.FPDFAnnot_GetFormFieldExportValue, form, handle)}"
         hint = _string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, handle)
         ticked = kind in _TICKED and bool(pdfium.FPDFAnnot_IsChecked(form, handle))
         yield _Field(kind, box_of(handle), name, hint, _value(kind, form, handle), ticked)

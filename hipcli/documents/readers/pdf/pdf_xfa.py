@@ -2,6 +2,8 @@
 
 import ctypes
 from collections.abc import Iterator
+from itertools import islice
+from typing import NoReturn
 from xml.etree import ElementTree
 
 import pypdfium2
@@ -12,7 +14,15 @@ from hipcli.documents.readers.pdf.annotations import annotations, one_line
 _DATA = "{http://www.xfa.org/schema/xfa-data/1.0/}data"
 _MOST_PAGES = 20  # that are searched for fields
 _MOST_LINES = 10_000
-_MOST_NESTED = 50
+_HTML = "{http://www.w3.org/1999/xhtml}"
+_FORM = "an XFA form: its pages are laid out by few viewers, and "
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Refuses entities, which are no part of XFA and could unfold without end."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
+        raise ElementTree.ParseError("it declares a document type")
 
 
 def xfa(document: pypdfium2.PdfDocument) -> tuple[str, tuple[str, ...]]:
@@ -22,35 +32,44 @@ def xfa(document: pypdfium2.PdfDocument) -> tuple[str, tuple[str, ...]]:
     if any(_has_fields(document, index) for index in range(min(len(document), _MOST_PAGES))):
         return "", ()
     lines, said = _read(document)
-    return lines, (said,)
+    return "\n".join(lines), (said,)
 
 
-def _read(document: pypdfium2.PdfDocument) -> tuple[str, str]:
+def _read(document: pypdfium2.PdfDocument) -> tuple[list[str], str]:
+    # A form that is one stream has one packet, without a name.
     packets = [
         _packet(document, index)
         for index in range(max(pdfium.FPDF_GetXFAPacketCount(document), 0))
-        if _name(document, index) == "datasets"
+        if _name(document, index) in ("datasets", "")
     ]
-    said = "an XFA form: its pages are laid out by few viewers, and only the values of its fields are read."
+    found: list[str] = []
     try:
-        # Entities are no part of XFA, and could unfold without end.
-        roots = [ElementTree.fromstring(packet) for packet in packets if b"<!" not in packet]
+        for packet in packets:
+            root = ElementTree.fromstring(packet, ElementTree.XMLParser(target=_Builder()))
+            data = [root] if root.tag == _DATA else [*root.findall(_DATA), *root.findall(f"*/{_DATA}")]
+            for element in data:
+                found += islice(_values(element), _MOST_LINES + 1 - len(found))
     except ElementTree.ParseError as error:
-        return "", f"an XFA form: its pages are laid out by few viewers, and its data is damaged ({error})."
-    lines: list[str] = []
-    for root in roots:
-        for data in [root] if root.tag == _DATA else root.findall(_DATA):
-            lines += _values(data, ())
-    return "\n".join(lines[:_MOST_LINES]), said
+        return found[:_MOST_LINES], f"{_FORM}its data is damaged ({error})."
+    if not found:
+        return [], f"{_FORM}no values of fields were found in it."
+    if len(found) > _MOST_LINES:
+        return found[:_MOST_LINES], f"{_FORM}only the values of its first {_MOST_LINES} fields are read."
+    return found, f"{_FORM}only the values of its fields are read."
 
 
-def _values(element: ElementTree.Element, path: tuple[str, ...]) -> Iterator[str]:
-    value = (element.text or "").strip()
-    if value and path:
-        yield f"[form: {' / '.join(path[-3:])} = {one_line(value)}]"
-    if len(path) < _MOST_NESTED:
-        for child in element:
-            yield from _values(child, (*path, child.tag.rpartition("}")[2]))
+def _values(data: ElementTree.Element) -> Iterator[str]:
+    waiting: list[tuple[ElementTree.Element, tuple[str, ...]]] = [(child, ()) for child in reversed(data)]
+    while waiting:
+        element, above = waiting.pop()
+        path = (*above, element.tag.rpartition("}")[2])[-3:]
+        if any(child.tag.startswith(_HTML) for child in element):  # formatted text is one value
+            value = one_line(" ".join(element.itertext()))
+        else:
+            value = one_line(element.text or "")
+            waiting += [(child, path) for child in reversed(element)]
+        if value:
+            yield f"[form: {' / '.join(path)} = {value}]"
 
 
 def _has_fields(document: pypdfium2.PdfDocument, index: int) -> bool:
@@ -76,4 +95,4 @@ def _packet(document: pypdfium2.PdfDocument, index: int) -> bytes:
     pdfium.FPDF_GetXFAPacketContent(document, index, None, 0, length)
     buffer = ctypes.create_string_buffer(max(length.value, 1))
     pdfium.FPDF_GetXFAPacketContent(document, index, buffer, length.value, length)
-    return buffer.raw[: length.value].strip(b"\0 \r\n")
+    return buffer.raw[: length.value].lstrip(b" \r\n")
