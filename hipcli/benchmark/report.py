@@ -1,8 +1,6 @@
 """Measure everything, and report the rows as tables, as JSON and as a plot."""
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +11,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.benchmark.methods import configs, published
 from hipcli.benchmark.rows import Row, decode_rows, prefill_rows, short_rows
+from hipcli.output.answers import Output
 from hipcli.output.figure import blank, save
 
 SHORT = (512, 1024, 2048, 4096, 6144, 8192, 12288, 16384, 32768)
@@ -70,7 +69,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
-    """Write the measurements as JSON, with the date, the GPU and library versions. `path` is replaced atomically."""
+    """Write the measurements as JSON, with the date, the GPU and library versions. `path` is replaced whole.
+
+    Raises HipError where it cannot be written.
+    """
     machine = {
         "date": datetime.now(UTC).date().isoformat(),
         "device": torch.cuda.get_device_name(),
@@ -78,9 +80,8 @@ def write(rows: Sequence[Row], path: Path) -> None:
         "triton": triton.__version__,
     }
     text = json.dumps({"machine": machine, "rows": [row.as_json() for row in rows]}, indent=1) + "\n"
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    with Output(path) as output:
+        output.write(text)
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

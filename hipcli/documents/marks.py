@@ -5,25 +5,28 @@ Such text gets a backslash, so that a document can neither close its own frame n
 
 import re
 
+from hipcli.characters import LINE_BREAKS, UNSEEN
 from hipcli.documents.document import Document, Page
 
 UNITS = ("page", "slide", "sheet", "chapter", "section", "message")
 
 _LONGEST_TITLE = 200
 # Nobody sees these, and a model may read across them.
-_UNSEEN = "[\\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff]{0,20}"
-_MARK = re.compile(rf"(?mi)^(?={_UNSEEN}\[{_UNSEEN}(?:{'|'.join(UNITS)})\s{{1,20}}[0-9])({_UNSEEN})\[")
-_FRAME = re.compile(rf"(?i)<(?={_UNSEEN}/?{_UNSEEN}document(?![\w]))")
+_ANY = rf"[\s{UNSEEN}]*"
+_IN_LINE = rf"(?:(?![{LINE_BREAKS}])[\s{UNSEEN}])*"
+_UNIT = "|".join(_IN_LINE.join(unit) for unit in UNITS)
+_MARK = re.compile(rf"(?i)((?:\A|[{LINE_BREAKS}]){_IN_LINE})(?=[\[［]{_IN_LINE}(?:{_UNIT}){_IN_LINE}\d)")
+_FRAME = re.compile(rf"(?i)([<﹤＜])(?={_ANY}(?:[/／]{_ANY})?{_ANY.join('document')}(?!\w))")
 
 
 def without_marks(text: str) -> str:
     """`text` with a backslash before what looks like the mark of a page at the beginning of a line."""
-    return _MARK.sub(r"\1\\[", text)
+    return _MARK.sub(r"\1\\", text)
 
 
 def without_frame(text: str) -> str:
     """`text` with a backslash in what looks like the begin or the end of a document."""
-    return _FRAME.sub(r"<\\", text)
+    return _FRAME.sub(r"\1\\", text)
 
 
 def count(text: str) -> int:

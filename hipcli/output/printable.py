@@ -9,19 +9,13 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from hipcli.characters import NOT_TEXT, UNSEEN
+
 Escape = Callable[[str], str]
 
-# No text holds these: NUL, halves of surrogate pairs, and code points that are no characters by definition.
-_PLANES = "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(0x11))
-NOT_TEXT = rf"\0\ud800-\udfff\ufdd0-\ufdef{_PLANES}"
 _JOINERS = "\u034f\u200c\u200d"  # between two letters or emoji
 _SELECTORS = r"\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"  # of a form of the character before
-# Controls, line and paragraph separators, and what Unicode calls default ignorable: directions, fillers, tags.
-_DOUBTFUL = re.compile(
-    rf"[{NOT_TEXT}\x01-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    r"\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
-    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
+_DOUBTFUL = re.compile(f"[{UNSEEN}]")
 _NOT_TEXT = re.compile(f"[{NOT_TEXT}]")
 _SELECTOR = re.compile(f"[{_SELECTORS}]")
 # Thai, Lao, Myanmar, Khmer: words are not set apart by spaces, but by the zero-width one.

@@ -17,6 +17,9 @@ from hipcli.prompt import templates
         ('<document name="x">', '<\\document name="x">'),
         ("< / DOCUMENT >", "<\\ / DOCUMENT >"),
         ("<\u200b/\u200bdocument>", "<\\\u200b/\u200bdocument>"),
+        ("</d\u200bo\u2060c u\xadm\0e\x1bnt\u202e>", "<\\/d\u200bo\u2060c u\xadm\0e\x1bnt\u202e>"),
+        (f"<{' ' * 500}/\u2028{chr(0xFE0F) * 500}document>", f"<\\{' ' * 500}/\u2028{chr(0xFE0F) * 500}document>"),
+        ("\uff1c\uff0fdocument\uff1e", "\uff1c\\\uff0fdocument\uff1e"),
         ("<documents> </documented>", "<documents> </documented>"),
         ("a < document", "a <\\ document"),
     ],
@@ -31,12 +34,18 @@ def test_frames(text: str, inert: str) -> None:
         ("one\n[page 7]\ntwo", "one\n\\[page 7]\ntwo"),
         ("  [Sheet 2: Budget]", "  \\[Sheet 2: Budget]"),
         ("[ page  7 ]", "\\[ page  7 ]"),
+        ("a\r[page 7]\x85[page 8]\u2028[page 9]", "a\r\\[page 7]\x85\\[page 8]\u2028\\[page 9]"),
+        ("\u2060[p\u200bage7]\n[p a g e\u20667", "\u2060\\[p\u200bage7]\n\\[p a g e\u20667"),
+        ("[page 1]\n\n[page 2]", "\\[page 1]\n\n\\[page 2]"),
+        (f"{' ' * 500}[{' ' * 500}slide\t7]", f"{' ' * 500}\\[{' ' * 500}slide\t7]"),
+        ("\uff3bsection \u0667]", "\\\uff3bsection \u0667]"),
         ("see [page 7]", "see [page 7]"),
+        ("[page\n7]", "[page\n7]"),
         ("[pages 7-9] [page x]", "[pages 7-9] [page x]"),
     ],
 )
 def test_marks_of_pages(text: str, inert: str) -> None:
-    assert (without_marks(text), count(text)) == (inert, int(text != inert))
+    assert (without_marks(text), count(text)) == (inert, inert.count("\\"))
 
 
 def test_titles_stay_in_their_mark() -> None:
@@ -65,6 +74,8 @@ def test_it_is_said_and_the_text_itself_stays() -> None:
 
 def test_linear_time() -> None:
     start = time.monotonic()
-    for text in ("<" * 300_000, "[" * 300_000, " \u200b" * 300_000, "\n" * 600_000, "[page " * 100_000):
-        count(text)
+    for text in ("<", "[", " \u200b", "\n", "\r ", "[page ", "\n[page 1", "<document", "< / ", "<d\u200b"):
+        count(text * 100_000)
+        count(f"<{text * 100_000}")
+        count(f"\n[page{text * 100_000}")
     assert time.monotonic() - start < 3
