@@ -26,6 +26,7 @@ RESERVED = frozenset({"documents", "question", "length"})
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_NAME = 200
+_MANY_WORDS = 20_000  # as a document has, so that a template that cuts texts is found
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Prompt:
 
     def documents(self, documents: Iterable[Document]) -> str:
         """The documents part; it cannot depend on the question."""
-        return self._render("documents", {"documents": sources(documents)}).strip("\n")
+        found = sources(documents)
+        if len(found) > 1:
+            self._require_texts(len(found))
+        return self._render("documents", {"documents": found}).strip("\n")
 
     def question(self, documents: Iterable[Document], question: str | None) -> str:
         """The question part; `question` is None for tasks that ask nothing of their own."""
@@ -65,15 +69,21 @@ class Prompt:
         return self._render("question", values).strip()
 
     def check(self, asks: bool) -> None:
-        """Raise HipError where the prompt leaves out the documents, or the question of a task that `asks` one."""
-        probe = "a1b2c3d4"
-        document = Document(probe, "text", (Page(1, probe * 2),), "")
-        if probe * 2 not in self.documents([document]):
-            hint = "{% for document in documents %} ... {{ document.text }} ... {% endfor %}"
-            raise HipError(f"prompt {self.name}: block documents leaves out their text", hint, ExitCode.USAGE)
-        if asks and probe not in self.question([], probe):
+        """Raise HipError where the prompt leaves out or cuts a document, or the question of a task that `asks` one."""
+        self._require_texts(1, " word" * _MANY_WORDS)
+        question = "q1u2e3s4"
+        if asks and question not in self.question([], question).lower():
             hint = "write {{ question }} where it is to stand"
             raise HipError(f"prompt {self.name}: block question leaves out the question", hint, ExitCode.USAGE)
+
+    def _require_texts(self, count: int, between: str = "") -> None:
+        """Raise HipError unless the texts of `count` documents are all there, from the beginning to the end."""
+        ends = [(f"b{number}egin", f"e{number}nd") for number in range(count)]
+        probes = [Document("probe", "text", (Page(1, f"{begin}{between} {end}"),), "") for begin, end in ends]
+        made = self._render("documents", {"documents": sources(probes)}).lower()
+        if not all(begin in made and end in made for begin, end in ends):
+            hint = "{% for document in documents %} ... {{ document.text }} ... {% endfor %}"
+            raise HipError(f"prompt {self.name}: block documents leaves out their text", hint, ExitCode.USAGE)
 
     def _render(self, block: str, values: Mapping[str, Any]) -> str:
         context = self._template.new_context({**self._values, **values})
