@@ -145,6 +145,7 @@ def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
     return DocumentCount(
         path=document.path,
         pages=len(document.pages) if document.unit else None,
+        unit=document.unit,
         characters=document.characters,
         count_tokens=lambda: len(encoder.text(templates.framed_text(document))),
     )

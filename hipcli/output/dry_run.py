@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hipcli.output.answers import Output, write_json
-from hipcli.output.messages import one_line
+from hipcli.output.messages import counted, one_line
 from hipcli.planning.budget import GIB, MEMORY_PARTS, Budget
 
 
@@ -24,7 +24,7 @@ def _table(model: str, budget: Budget) -> str:
     rows = [
         (
             one_line(document.path),
-            "" if document.pages is None else f"{document.pages:,} pages",
+            "" if document.pages is None else counted(document.pages, str(document.unit)),
             f"{document.characters:,} characters",
             f"{document.tokens:,} tokens",
         )

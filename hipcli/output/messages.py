@@ -48,6 +48,11 @@ def say(text: str) -> None:
         _print(text)
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 page`, `1,200 pages`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def one_line(text: str) -> str:
     """`text` on one line, for file names, titles and messages: line feeds and tabs become spaces, and what a terminal
     would obey or hide an escape, wherever the line goes.

@@ -50,14 +50,6 @@ class ReadingReport:
         return {"documents": [_as_json(item) for item in self.items], "passed_over": self.passed_over}
 
 
-def unit_count(document: Document) -> str | None:
-    """`12 pages`, `1 sheet`; None where the document is not divided."""
-    if document.unit is None:
-        return None
-    count = len(document.pages)
-    return f"{count:,} {document.unit}" if count == 1 else f"{count:,} {document.unit}s"
-
-
 def _tell(item: Result) -> None:
     if isinstance(item, ReadingError):
         messages.report(item)
@@ -75,7 +67,8 @@ def _line(item: Result) -> str:
         return f"failed: {item.message}"
     if isinstance(item, Skipped):
         return f"not read: {item.path}: {item.reason}"
-    facts = [item.kind, unit_count(item), f"{item.characters:,} characters"]
+    divided = messages.counted(len(item.pages), item.unit) if item.unit else None
+    facts = [item.kind, divided, f"{item.characters:,} characters"]
     if item.encoding is not None:
         facts.append(f"{item.encoding.name} ({item.encoding.how})")
     facts.append(f"by {item.reader}")

@@ -29,7 +29,7 @@ _RUNTIME_BYTES = 3 * GIB // 4  # Python, the libraries and their buffers: peak m
 
 @dataclass(frozen=True)
 class DocumentCount:
-    """Size of one document; `pages` is None where pages mean nothing.
+    """Size of one document; `pages` is None where pages mean nothing, and `unit` is what they are.
 
     `count_tokens` counts its tokens when somebody asks: that is another pass over the text, which an answer can do
     without.
@@ -37,6 +37,7 @@ class DocumentCount:
 
     path: str
     pages: int | None
+    unit: str | None
     characters: int
     count_tokens: Callable[[], int]
 
@@ -164,7 +165,7 @@ class Budget:
 
     def _ways_out(self, can_split: bool) -> str:
         ways = []
-        if any(document.pages for document in self.documents):
+        if any(document.unit == "page" for document in self.documents):
             ways.append("read fewer pages with --pages")
         if can_split and len(self.documents) > 1:
             ways.append("summarize file by file with --each")

@@ -21,8 +21,8 @@ LLAMA_8B = ModelShape(
     family="llama", layers=32, hidden=4096, heads=32, kv_heads=8, head_dim=128, window=131072, weight_bytes=16 * GIB
 )
 ENOUGH = Memory(weights=1, keys_and_values=2, summaries=3, workspace=4, available=10)
-TEXT = DocumentCount("a.txt", None, 400, lambda: 100)
-PDF = DocumentCount("b.pdf", 3, 400, lambda: 100)
+TEXT = DocumentCount("a.txt", None, None, 400, lambda: 100)
+PDF = DocumentCount("b.pdf", 3, "page", 400, lambda: 100)
 
 
 def plan(*documents: DocumentCount, prompt: int = 300, answer: int = 50, window: int | None = 350) -> Budget:
