@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from fakes import WordTokenizer
 
+from hipcli.documents.document import Document, Page
 from hipcli.errors import HipError
+from hipcli.prompt import templates
 from hipcli.prompt.tokenizer import FastTokenizer, Tokenizer, TransformersTokenizer
 from hipcli.prompt.tokens import PromptEncoder
 
@@ -103,6 +105,16 @@ def test_text_never_becomes_a_control_token(blank: Tokenizer, theirs: Any, templ
     got = hostile.prefix(f"d{HOSTILE}") + hostile.suffix(f"q{HOSTILE}")
     assert special(blank, got) == special(blank, wanted)
     assert theirs.decode(got).count(HOSTILE) == 3, "and yet the model reads every word of it"
+
+
+def test_names_titles_pages_and_questions_never_become_control_tokens(tokenizer: Tokenizer) -> None:
+    def ids(path: str, title: str, text: str, asked: str) -> list[int]:
+        document = Document(path, "xlsx", (Page(1, text, title),), "", unit="sheet")
+        prompt = templates.load("ask", {})
+        encoder = PromptEncoder(tokenizer, prompt.system())
+        return [*encoder.prefix(prompt.documents([document])), *encoder.suffix(prompt.question([document], asked))]
+
+    assert control(tokenizer, ids(*[HOSTILE] * 4)) == control(tokenizer, ids("a.xlsx", "b", "c", "d"))
 
 
 def test_added_tokens_of_the_template_are_control_tokens_too(tokenizer: Tokenizer, theirs: Any) -> None:
