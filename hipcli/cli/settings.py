@@ -13,6 +13,7 @@ from hipcli.cli.options import ATTENTION_DEFAULTS, AttentionKind, Dtype, KvCache
 from hipcli.disk.sessions import folder_of
 from hipcli.documents.options import ReadOptions
 from hipcli.errors import ExitCode, HipError
+from hipcli.output.answers import STDOUT
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Options of attention that do nothing with another kind of it than these.
@@ -82,7 +83,7 @@ def gather(options: RunOptions, prompt: str, length: str | None = None, each: bo
         seed=sampling.seed,
         max_tokens=output.max_tokens,
         as_json=output.as_json,
-        output=output.file,
+        output=None if output.file == STDOUT else output.file,
         dry_run=output.dry_run,
         verbose=output.verbose,
         quiet=output.quiet,
