@@ -17,6 +17,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # For tests/fakes.py, which also runs as a program.
 sys.path.append(str(Path(__file__).parent))
 
+# A shell starts background jobs with Ctrl-C ignored, and whatever tests start would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 if TYPE_CHECKING:
     from fakes import FakeRuntime
 
