@@ -51,6 +51,7 @@ def checks(model: str) -> Iterator[Check]:
     yield _library("transformers", needed=True)
     yield _library("pypdfium2", needed=True)
     yield _library("pypdf", needed=True)
+    yield _recognition()
     torch_works = _imports("torch") is None
     if torch_works:
         yield from _device()
@@ -68,6 +69,15 @@ def _library(name: str, *, needed: bool) -> Check:
     if needed:
         return Check(name, "FAIL", f"cannot be imported: {fault}", "install hip again in a fresh environment")
     return Check(name, "ok", "not there, and needed for a GPU only")
+
+
+def _recognition() -> Check:
+    """Whether text in scans and pictures can be recognised."""
+    from hipcli.documents.readers.pictures import ocr
+
+    if ocr.available():
+        return Check("ocr", "ok", f"rapidocr {importlib.metadata.version('rapidocr')}")
+    return Check("ocr", "ok", f"not there; for scans and pictures: {ocr.INSTALL}")
 
 
 def _imports(name: str) -> str | None:
