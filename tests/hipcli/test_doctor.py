@@ -65,7 +65,7 @@ class TestDoctor:
         lines = run("doctor").splitlines()
         names = [line[6:].split()[0] for line in lines if line[:4].strip()]
         assert names == [
-            *("hip", "python", "torch", "triton", "tokenizers", "transformers", "pypdfium2", "pypdf"),
+            *("hip", "python", "torch", "triton", "tokenizers", "transformers", "pypdfium2", "pypdf", "ocr"),
             *("cpu", "gpu", "weights", "memory", "model", "cache", "config"),
         ]
 
