@@ -1,5 +1,7 @@
 """Fields of forms in a PDF, and XFA."""
 
+from typing import ClassVar
+
 import pytest
 from pdf_files import line, pdf
 
@@ -87,6 +89,83 @@ class TestValues:
     def test_a_value_that_the_page_draws_is_not_read_twice(self) -> None:
         drawn = line("Name:") + line("Ada Lovelace", x=122)
         assert form("/FT /Tx /T (f1) /V (Ada Lovelace) /Rect [120 695 300 712]", drawn=drawn) == []
+
+    @pytest.mark.parametrize(("value", "drawn"), [("No", "Notes"), ("1", "10"), ("12", "12.50")])
+    def test_a_value_that_is_only_part_of_what_the_page_draws(self, value: str, drawn: str) -> None:
+        field = f"/FT /Tx /T (x) /V ({value}) /Rect [120 695 300 712]"
+        assert form(field, drawn=line(drawn, x=122)) == [f"[form: x = {value}]"]
+
+    def test_a_tick_has_the_label_on_its_nearer_side(self) -> None:
+        on = "<< /N << /On 100 0 R /Off 101 0 R >> >>"
+        fields = [
+            f"/FT /Btn /T ({name}) /V /{state} /AS /{state} /AP {on} /Rect [{x} 698 {x + 10} 708]"
+            for name, state, x in (("a", "On", 96), ("b", "Off", 156))
+        ]
+        drawn = line("Yes", x=72) + line("No", x=136)
+        assert form(*fields, drawn=drawn) == ["[x] Yes", "[ ] No"]
+
+    def test_a_tick_between_two_labels_has_its_name_besides(self) -> None:
+        field = "/FT /Btn /T (smoker) /V /On /AS /On /AP << /N << /On 100 0 R /Off 101 0 R >> >> /Rect [97 698 107 708]"
+        assert form(field, drawn=line("Yes", x=72) + line("No", x=111)) == ["[x] No - smoker"]
+
+    def test_an_empty_field_ends_the_label_of_the_next(self) -> None:
+        fields = [
+            "/FT /Tx /T (a) /Rect [120 695 200 712]",
+            "/FT /Tx /T (b) /V (Paris) /Rect [260 695 340 712]",
+        ]
+        assert form(*fields, drawn=line("Name:") + line("City:", x=220)) == ["[form: City = Paris]"]
+
+
+class TestAppearances:
+    """What only the appearance of a field has."""
+
+    SHOWN: ClassVar = {
+        100: (
+            "/Type /XObject /Subtype /Form /BBox [0 0 200 20] /Resources << /Font << /F1 3 0 R >> >>",
+            b"BT /F1 12 Tf 2 5 Td (1,234.00 EUR) Tj ET",
+        )
+    }
+
+    def lines(self, field: str, catalog: str = "/AcroForm << /Fields [50 0 R] >>") -> list[str]:
+        widget = f"/Subtype /Widget /Rect [72 600 272 620] {field}"
+        content = read_pdf(pdf(line("cover"), annotations=[widget], catalog=catalog, objects=self.SHOWN))
+        assert content.warnings == content.dropped == ()
+        return content.pages[0].text.split("\n")[1:]
+
+    @pytest.mark.parametrize("catalog", ["/AcroForm << /Fields [50 0 R] >>", "/AcroForm << /Fields [] >>", ""])
+    def test_a_value_that_only_the_appearance_has(self, catalog: str) -> None:
+        assert self.lines("/FT /Tx /T (sum) /AP << /N 100 0 R >>", catalog) == ["[form: sum = 1,234.00 EUR]"]
+
+    def test_the_caption_of_a_button(self) -> None:
+        field = "/FT /Btn /Ff 65536 /T (go) /AP << /N 100 0 R >>"
+        assert self.lines(field) == ["[button: 1,234.00 EUR]"]
+        assert self.lines(field, catalog="") == ["[button: 1,234.00 EUR]"]
+
+    def test_a_list_with_nothing_chosen(self) -> None:
+        assert self.lines("/FT /Ch /T (pick) /Opt [(one) (two)] /AP << /N 100 0 R >>") == []
+
+    def test_a_signature(self) -> None:
+        assert self.lines("/FT /Sig /T (s) /AP << /N 100 0 R >>") == ["[signature: 1,234.00 EUR]"]
+
+
+class TestOfNoForm:
+    """Fields on a page of a document without a form, as after pages were taken from another document."""
+
+    def lines(self, field: str) -> list[str]:
+        widget = f"/Subtype /Widget /Rect [72 600 272 620] {field}"
+        content = read_pdf(pdf(line("cover"), annotations=[widget]))
+        return content.pages[0].text.split("\n")[1:]
+
+    def test_a_text(self) -> None:
+        assert self.lines("/FT /Tx /T (city) /V (Paris)") == ["[form: city = Paris]"]
+
+    def test_boxes_to_tick(self) -> None:
+        assert self.lines("/FT /Btn /T (agreed) /AS /Yes") == ["[x] agreed"]
+        assert self.lines("/FT /Btn /T (agreed) /AS /Off") == ["[ ] agreed"]
+
+    @pytest.mark.parametrize("more", ["/Ff 8192", "/F 2", "/F 32"])
+    def test_passwords_and_hidden_fields_are_not_shown(self, more: str) -> None:
+        assert self.lines(f"/FT /Tx /T (pin) /V (1234) {more}") == []
 
 
 class TestXfa:

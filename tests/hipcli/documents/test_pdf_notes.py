@@ -71,3 +71,37 @@ def test_a_note_that_is_hidden() -> None:
     assert "between us" not in content.pages[0].text
     assert content.dropped == ("notes that a viewer does not show, left out (--hidden reads them): 1 on page 1.",)
     assert read_pdf(note, hidden=True).pages[0].text.endswith("[note: between us]")
+
+
+def test_added_text_that_is_only_part_of_what_the_page_draws() -> None:
+    assert notes("/Subtype /FreeText /Rect [72 695 250 712] /Contents (Re)") == "[added text: Re]"
+    assert notes("/Subtype /FreeText /Rect [72 695 250 712] /Contents (900 EUR)") == ""
+
+
+def test_added_text_that_only_the_appearance_has() -> None:
+    assert notes("/Subtype /FreeText /Rect [72 500 272 520] /AP << /N 100 0 R >>") == "[added text: PAID in full]"
+
+
+def test_formatted_text() -> None:
+    text = "/RC (<body><p>two <b>months</b></p><p>from May</p></body>)"
+    assert notes(f"/Subtype /FreeText /Rect [72 600 400 640] {text}") == "[added text: two months from May]"
+    assert notes(f"/Subtype /Text /Rect [72 600 92 620] {text}") == "[note: two months from May]"
+
+
+def test_a_stamp_with_a_comment_has_both() -> None:
+    stamp = "/Subtype /Stamp /F 4 /Rect [72 500 272 520] /AP << /N 100 0 R >>"
+    assert notes(f"{stamp} /Contents (by bank transfer)") == "[stamp: PAID in full - by bank transfer]"
+    assert notes(f"{stamp} /Contents (PAID in full)") == "[stamp: PAID in full]"
+
+
+def test_a_stamp_without_an_appearance_has_its_comment() -> None:
+    assert notes("/Subtype /Stamp /F 4 /Rect [72 500 272 520] /Contents (Approved)") == "[stamp: Approved]"
+
+
+def test_a_stamp_over_text_does_not_repeat_it() -> None:
+    assert notes("/Subtype /Stamp /F 4 /Rect [80 695 280 715] /AP << /N 100 0 R >>") == "[stamp: PAID in full]"
+
+
+def test_the_comment_of_an_attached_file() -> None:
+    note = "/Subtype /FileAttachment /Rect [9 9 20 20] /Contents (see the signed copy)"
+    assert notes(note) == "[attached file: see the signed copy]"

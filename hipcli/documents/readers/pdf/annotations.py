@@ -1,10 +1,11 @@
 """Annotations of a page of a PDF: notes, form fields and whatever else lies over what the page draws."""
 
 import ctypes
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -13,6 +14,15 @@ from hipcli.documents.readers.pdf.page_objects import Box
 
 _UNSEEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
 _MOST = 20_000  # of a page
+_SHOWS_TEXT = re.compile(r"T[jJ]|Do\b|['\"]\s")  # operators that draw text, or what may hold it
+
+
+class Drawn(NamedTuple):
+    """An annotation in `box` whose text only its appearance has; `what` it is, and a comment that it has besides."""
+
+    what: str
+    box: Box
+    comment: str = ""
 
 
 @contextmanager
@@ -52,6 +62,25 @@ def string_of(handle: Any, key: str) -> str:
     return utf16(partial(pdfium.FPDFAnnot_GetStringValue, handle, key.encode()))
 
 
+def draws_text(handle: Any) -> bool:
+    """Whether the annotation may have text in its appearance."""
+    normal = pdfium.FPDF_ANNOT_APPEARANCEMODE_NORMAL
+    appearance = utf16(lambda buffer, length: pdfium.FPDFAnnot_GetAP(handle, normal, buffer, length))
+    return _SHOWS_TEXT.search(appearance) is not None
+
+
+def comment_of(handle: Any) -> str:
+    """What the annotation says, in one line; "" if it says nothing."""
+    content = one_line(string_of(handle, "Contents"))
+    formatted = "" if content else string_of(handle, "RC")
+    return _plain(formatted) if formatted else content
+
+
+def holds(printed: str, value: str) -> bool:
+    """Whether `value` is among the words of `printed`: "No" is not among those of "Notes"."""
+    return re.search(rf"(?<!\S){re.escape(one_line(value))}(?!\S)", one_line(printed)) is not None
+
+
 def utf16(get: Callable[[Any, int], int]) -> str:
     """A string from a function of PDFium that fills a buffer with UTF-16, and gives the length in bytes."""
     length = get(None, 0)
@@ -66,3 +95,12 @@ def utf16(get: Callable[[Any, int], int]) -> str:
 def one_line(text: str) -> str:
     """`text` without its line ends."""
     return " ".join(text.split())
+
+
+def _plain(formatted: str) -> str:
+    """The text of XHTML."""
+    from selectolax.lexbor import LexborHTMLParser
+
+    apart = formatted.replace("</p>", " </p>").replace("<br", " <br")
+    body = LexborHTMLParser(apart).body
+    return one_line(body.text()) if body else ""

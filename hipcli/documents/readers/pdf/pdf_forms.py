@@ -1,5 +1,7 @@
-"""Fields of forms in a PDF: what is filled in, ticked or chosen, which is not in what the page draws."""
+"""Fields of forms in a PDF: what is filled in, ticked or chosen, and captions, which are not in what the page draws."""
 
+import ctypes
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,20 +9,33 @@ from typing import Any, NamedTuple
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from hipcli.documents.readers.pdf.annotations import annotations, box_of, is_shown, one_line, string_of, utf16
+from hipcli.documents.readers.pdf.annotations import (
+    Drawn,
+    annotations,
+    box_of,
+    draws_text,
+    holds,
+    is_shown,
+    one_line,
+    string_of,
+    utf16,
+)
 from hipcli.documents.readers.pdf.page_objects import Box
 
 _LABEL = 100  # characters that are kept of a label
 _LEFT_OF = 300.0  # points; a label may be as far from its field
 _RIGHT_OF = 200.0
 _ABOVE = 14.0
+_REACHES = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)  # in which a label is looked for on both sides
 _PASSWORD = 1 << 13  # flag of a text field
+_PUSH_BUTTON = 1 << 16  # flags of a button
+_RADIO = 1 << 15
 _TICKED = (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON)
 _CHOSEN = (pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX)
 
 
 class _Field(NamedTuple):
-    """A field on a page. `value` is None for a box to tick."""
+    """A field on a page. `value` is None for a box to tick. `draws`: its appearance may have text."""
 
     kind: int
     box: Box
@@ -28,6 +43,7 @@ class _Field(NamedTuple):
     hint: str
     value: str | None
     ticked: bool
+    draws: bool
 
 
 def open_form(document: pypdfium2.PdfDocument) -> None:
@@ -40,40 +56,80 @@ def open_form(document: pypdfium2.PdfDocument) -> None:
             document.formenv = pypdfium2.PdfFormEnv(handle, config)
 
 
-def values(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> list[str]:
-    """Lines for the fields of a page that are filled in, and for the boxes to tick, from its top to its foot."""
-    if not document.formenv:
-        return []
-    fields = sorted(_fields(document.formenv, page), key=lambda field: (-round(field.box[3] / 4), field.box[0]))
-    lines = []
+class Values(NamedTuple):
+    """Lines for the fields of a page, from its top to its foot, and those whose text only their appearance has."""
+
+    lines: tuple[str, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
+
+
+def values(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> Values:
+    """The fields of a page that are filled in, boxes to tick, and buttons."""
+    found = _fields(document.formenv, page)
+    fields = sorted(found, key=lambda field: (-round(field.box[3] / 4), field.box[0]))
+    lines: list[str] = []
+    drawn: list[Drawn] = []
     for field in fields:
         if field.value is None:
             lines.append(f"[{'x' if field.ticked else ' '}] {_label(field, fields, textpage)}")
-        elif field.value and one_line(field.value) not in one_line(textpage.get_text_bounded(*_wider(field.box))):
+        elif field.kind == pdfium.FPDF_FORMFIELD_PUSHBUTTON and field.draws:
+            drawn.append(Drawn("button", field.box))
+        # A list shows all that can be chosen.
+        elif not field.value and field.draws and field.kind != pdfium.FPDF_FORMFIELD_LISTBOX:
+            drawn.append(Drawn(f"form: {_label(field, fields, textpage)}", field.box))
+        elif field.value and not holds(textpage.get_text_bounded(*_wider(field.box)), field.value):
             lines.append(f"[form: {_label(field, fields, textpage)} = {field.value}]")
-    return lines
+    return Values(tuple(lines), tuple(drawn))
 
 
 def _fields(form: Any, page: pypdfium2.PdfPage) -> Iterator[_Field]:
+    """The fields that a viewer shows."""
     for _, subtype, handle in annotations(page):
         if subtype != pdfium.FPDF_ANNOT_WIDGET or not is_shown(handle):
             continue
-        kind = pdfium.FPDFAnnot_GetFormFieldType(form, handle)
-        if kind not in (*_TICKED, *_CHOSEN, pdfium.FPDF_FORMFIELD_TEXTFIELD):
-            continue
-        if kind == pdfium.FPDF_FORMFIELD_TEXTFIELD and pdfium.FPDFAnnot_GetFormFieldFlags(form, handle) & _PASSWORD:
-            continue  # a viewer shows dots
-        name = _string(pdfium.FPDFAnnot_GetFormFieldName, form, handle)
-        if kind == pdfium.FPDF_FORMFIELD_RADIOBUTTON:  # all buttons of a group have its name
-            name = f"{name}: {_string(pdfium.FPDFAnnot_GetFormFieldExportValue, form, handle)}"
-        hint = _string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, handle)
-        ticked = kind in _TICKED and bool(pdfium.FPDFAnnot_IsChecked(form, handle))
-        yield _Field(kind, box_of(handle), name, hint, _value(kind, form, handle), ticked)
+        kind = pdfium.FPDFAnnot_GetFormFieldType(form, handle) if form else -1
+        field = _of_no_form(handle) if kind < 0 else _of_form(kind, form, handle)
+        if field:
+            yield field
+
+
+def _of_form(kind: int, form: Any, handle: Any) -> _Field | None:
+    if kind not in (*_TICKED, *_CHOSEN, pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_PUSHBUTTON):
+        return None
+    if kind == pdfium.FPDF_FORMFIELD_TEXTFIELD and pdfium.FPDFAnnot_GetFormFieldFlags(form, handle) & _PASSWORD:
+        return None  # a viewer shows dots
+    name = _string(pdfium.FPDFAnnot_GetFormFieldName, form, handle)
+    if kind == pdfium.FPDF_FORMFIELD_RADIOBUTTON:  # all buttons of a group have its name
+        name = f"{name}: {_string(pdfium.FPDFAnnot_GetFormFieldExportValue, form, handle)}"
+    hint = _string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, handle)
+    ticked = kind in _TICKED and bool(pdfium.FPDFAnnot_IsChecked(form, handle))
+    return _Field(kind, box_of(handle), name, hint, _value(kind, form, handle), ticked, draws_text(handle))
+
+
+def _of_no_form(handle: Any) -> _Field | None:
+    """A field that the document's form does not list, as after pages were taken from another document."""
+    number = ctypes.c_float()
+    pdfium.FPDFAnnot_GetNumberValue(handle, b"Ff", number)
+    flags, kind, state = int(number.value), string_of(handle, "FT"), string_of(handle, "AS")
+    name, hint = string_of(handle, "T"), string_of(handle, "TU")
+    if kind == "Sig" or (kind == "Tx" and flags & _PASSWORD):
+        return None
+    if kind == "Btn" and flags & _PUSH_BUTTON:
+        return _Field(pdfium.FPDF_FORMFIELD_PUSHBUTTON, box_of(handle), name, hint, "", False, draws_text(handle))
+    if kind == "Btn" or state:
+        is_radio = kind == "Btn" and flags & _RADIO
+        ticked = pdfium.FPDF_FORMFIELD_RADIOBUTTON if is_radio else pdfium.FPDF_FORMFIELD_CHECKBOX
+        return _Field(ticked, box_of(handle), name, hint, None, state not in ("", "Off"), False)
+    return _Field(
+        pdfium.FPDF_FORMFIELD_TEXTFIELD, box_of(handle), name, hint, string_of(handle, "V"), False, draws_text(handle)
+    )
 
 
 def _value(kind: int, form: Any, handle: Any) -> str | None:
     if kind in _TICKED:
         return None
+    if kind == pdfium.FPDF_FORMFIELD_PUSHBUTTON:
+        return ""
     if kind in _CHOSEN:
         chosen = [
             utf16(partial(pdfium.FPDFAnnot_GetOptionLabel, form, handle, index))
@@ -91,24 +147,48 @@ def _string(function: Any, form: Any, handle: Any) -> str:
 
 def _label(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextPage) -> str:
     """What the page prints beside the field; else what the field is called."""
-    beside = _right(field, fields, textpage) if field.value is None else ""
-    label = one_line(field.hint) or beside or _left(field, fields, textpage) or _above(field, textpage)
+    if one_line(field.hint):
+        label = one_line(field.hint)
+    elif field.value is None:
+        label = _beside_tick(field, _room(field, fields), textpage)
+    else:
+        label = _left(field, _room(field, fields), textpage, _LEFT_OF) or _above(field, textpage)
     return (label or one_line(field.name))[:_LABEL].strip(" :.…_")
 
 
-def _right(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextPage) -> str:
+def _beside_tick(field: _Field, room: tuple[float, float], textpage: pypdfium2.PdfTextPage) -> str:
+    """The label on the nearer side; with the name of the field where both are as near, so that it misleads nobody."""
+    for reach in _REACHES:
+        right = _right(field, room, textpage, reach)
+        left = _left(field, room, textpage, reach)
+        if right and left:
+            return " - ".join(filter(None, (_right(field, room, textpage, _RIGHT_OF), one_line(field.name))))
+        if right:
+            return _right(field, room, textpage, _RIGHT_OF)
+        if left:
+            return _left(field, room, textpage, _LEFT_OF)
+    return _above(field, textpage)
+
+
+def _room(field: _Field, fields: Sequence[_Field]) -> tuple[float, float]:
+    """Where the nearest fields end and begin, to the left and to the right of the field."""
+    left, _, right, _ = field.box
+    level = [other.box for other in fields if _level(other.box, field.box)]
+    return (
+        max((box[2] for box in level if box[2] <= left), default=-math.inf),
+        min((box[0] for box in level if box[0] >= right), default=math.inf),
+    )
+
+
+def _right(field: _Field, room: tuple[float, float], textpage: pypdfium2.PdfTextPage, reach: float) -> str:
     _, bottom, right, top = field.box
-    others = [other.box[0] for other in fields if other.box[0] >= right and _level(other.box, field.box)]
-    end = min([right + _RIGHT_OF, *others])
-    return _text(textpage, (right, bottom, end, top))
+    return _text(textpage, (right, bottom, min(right + reach, room[1]), top))
 
 
-def _left(field: _Field, fields: Sequence[_Field], textpage: pypdfium2.PdfTextPage) -> str:
+def _left(field: _Field, room: tuple[float, float], textpage: pypdfium2.PdfTextPage, reach: float) -> str:
     left, bottom, _, top = field.box
-    others = [other.box[2] for other in fields if other.box[2] <= left and _level(other.box, field.box)]
-    start = max([left - _LEFT_OF, *others])
     # A high field has its label beside its first line.
-    return _text(textpage, (start, max(bottom, top - 2 * _ABOVE), left, top))
+    return _text(textpage, (max(left - reach, room[0]), max(bottom, top - 2 * _ABOVE), left, top))
 
 
 def _above(field: _Field, textpage: pypdfium2.PdfTextPage) -> str:

@@ -1,56 +1,67 @@
 """Notes on a page of a PDF, text that was added over it, stamps, passages struck out: annotations other than fields."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
 from hipcli.documents.page_ranges import format_page_ranges
-from hipcli.documents.readers.pdf.annotations import annotations, box_of, is_shown, one_line, string_of
+from hipcli.documents.readers.pdf.annotations import (
+    Drawn,
+    annotations,
+    box_of,
+    comment_of,
+    holds,
+    is_shown,
+    one_line,
+    string_of,
+)
 from hipcli.documents.readers.pdf.page_objects import Box
 
 _HIDDEN = "hidden"
 _MARKED = "marked"
 
 _MARKS = (pdfium.FPDF_ANNOT_HIGHLIGHT, pdfium.FPDF_ANNOT_UNDERLINE, pdfium.FPDF_ANNOT_SQUIGGLY)
-# Popups repeat the note they belong to; files that are attached are read as files.
-_NO_NOTES = (
-    pdfium.FPDF_ANNOT_LINK,
-    pdfium.FPDF_ANNOT_POPUP,
-    pdfium.FPDF_ANNOT_WIDGET,
-    pdfium.FPDF_ANNOT_FILEATTACHMENT,
-)
-_DRAWN = (pdfium.FPDF_ANNOT_STAMP, pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_WATERMARK)
+# Popups repeat the note they belong to.
+_NO_NOTES = (pdfium.FPDF_ANNOT_LINK, pdfium.FPDF_ANNOT_POPUP, pdfium.FPDF_ANNOT_WIDGET)
+_DRAWN = {
+    pdfium.FPDF_ANNOT_STAMP: "stamp",
+    pdfium.FPDF_ANNOT_WATERMARK: "stamp",
+    pdfium.FPDF_ANNOT_FREETEXT: "added text",
+    pdfium.FPDF_ANNOT_WIDGET: "signature",
+}
 
 
 class Notes(NamedTuple):
-    """Lines for the notes of a page; `counts` of those that are not among them, by why; boxes that only show text."""
+    """Lines for the notes of a page; `counts` of those that are not among them, by why; what only draws text."""
 
     lines: tuple[str, ...] = ()
     counts: Mapping[str, int] = {}
-    drawn: tuple[Box, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
 
 
 def notes(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage, keep_hidden: bool) -> Notes:
     """The notes of a page; `keep_hidden` are those, too, that a viewer does not show."""
     lines: list[str] = []
     counts: Counter[str] = Counter()
-    drawn: list[Box] = []
+    drawn: list[Drawn] = []
     for _, subtype, handle in annotations(page):
         if subtype in _NO_NOTES and not _is_signature(subtype, handle):
             continue
-        content = one_line(string_of(handle, "Contents"))
+        content = comment_of(handle)
         if not is_shown(handle) and not keep_hidden:
             counts[_HIDDEN] += bool(content)
         elif subtype == pdfium.FPDF_ANNOT_STRIKEOUT:
             lines.append(_line("struck out", _quoted(handle, textpage), content))
-        elif subtype in _DRAWN or subtype == pdfium.FPDF_ANNOT_WIDGET:
-            if not content:
-                drawn.append(box_of(handle))
-            elif content not in one_line(textpage.get_text_bounded(*box_of(handle))):
-                lines.append(f"[{'added text' if subtype == pdfium.FPDF_ANNOT_FREETEXT else 'stamp'}: {content}]")
+        elif subtype == pdfium.FPDF_ANNOT_FREETEXT and content:
+            if not holds(textpage.get_text_bounded(*box_of(handle)), content):
+                lines.append(f"[{_DRAWN[subtype]}: {content}]")
+        elif subtype in _DRAWN:
+            drawn.append(Drawn(_DRAWN[subtype], box_of(handle), content))
+        elif subtype == pdfium.FPDF_ANNOT_FILEATTACHMENT and content:
+            lines.append(_line("attached file", "", content))
         elif content:
             lines.append(_line(f"note{_author(handle)}", _quoted(handle, textpage), content))
         elif subtype in _MARKS:
@@ -58,22 +69,26 @@ def notes(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage, keep_hidden:
     return Notes(tuple(lines), counts, tuple(drawn))
 
 
-def drawn_text(document: pypdfium2.PdfDocument, index: int, boxes: tuple[Box, ...]) -> list[str]:
-    """Lines for the text that annotations in `boxes` show on the page with this index: stamps, signatures.
+def drawn_text(document: pypdfium2.PdfDocument, index: int, drawn: Sequence[Drawn]) -> list[str]:
+    """Lines for the text that annotations show on the page with this index: stamps, signatures, buttons.
 
     Annotations become part of the page, which is not to be read again afterwards. Raises PdfiumError.
     """
     page = document[index]
-    before = _texts(page, boxes)
-    flattened = pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
+    count = pdfium.FPDFPage_CountObjects(page)
+    pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
     page.close()
-    if flattened != pdfium.FLATTEN_SUCCESS:
-        return []
     page = document[index]
-    after = _texts(page, boxes)
+    for number in range(count):  # what the page draws itself, before its annotations
+        pdfium.FPDFPageObj_SetIsActive(pdfium.FPDFPage_GetObject(page, number), False)
+    texts = _texts(page, [item.box for item in drawn])
     page.close()
-    pairs = zip(before, after, strict=True)
-    return [f"[stamp: {text}]" for text in (one_line(new.replace(old, "", 1)) for old, new in pairs) if text]
+    lines = []
+    for item, text in zip(drawn, texts, strict=True):
+        comment = "" if holds(text, item.comment) else item.comment
+        if shown := " - ".join(filter(None, (text, comment))):
+            lines.append(f"[{item.what}{' = ' if item.what.startswith('form: ') else ': '}{shown}]")
+    return lines
 
 
 def said(found: Mapping[int, Mapping[str, int]]) -> tuple[str, ...]:
@@ -119,7 +134,7 @@ def _quoted(handle: Any, textpage: pypdfium2.PdfTextPage) -> str:
     return one_line(" ".join(parts))
 
 
-def _texts(page: pypdfium2.PdfPage, boxes: tuple[Box, ...]) -> list[str]:
+def _texts(page: pypdfium2.PdfPage, boxes: Sequence[Box]) -> list[str]:
     textpage = page.get_textpage()
     try:
         return [one_line(textpage.get_text_bounded(*box)) for box in boxes]

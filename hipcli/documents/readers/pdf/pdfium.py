@@ -10,6 +10,7 @@ import pypdfium2
 
 from hipcli.documents.readers.pdf import hidden_text, legible, pdf_attachments, pdf_forms, pdf_notes
 from hipcli.documents.readers.pdf.actual_text import has_actual_text
+from hipcli.documents.readers.pdf.annotations import Drawn
 from hipcli.documents.readers.pdf.fake_bold import without_copies
 from hipcli.documents.readers.pdf.page_objects import TEXT, Box, PageObject, page_objects
 from hipcli.documents.readers.pdf.pdf_layers import Layers
@@ -31,7 +32,7 @@ class PdfiumPage:
     viewer shows over the page. `lost`: the page cannot be loaded. `incomplete`: it draws characters that `text` lacks;
     `doubtful`: its fonts do not say which letters they show. `replaced`: it has right-to-left text that the file gives
     other text for. `cut`: text of it is left out because it is hidden. `notes` counts those that are not in `values`;
-    `stamps` are where annotations show text that is nowhere else; `attached` are the annotations that are files.
+    `stamps` are annotations that show text which is nowhere else; `attached` are the annotations that are files.
     """
 
     number: int = 0
@@ -46,7 +47,7 @@ class PdfiumPage:
     hidden: hidden_text.Hidden = field(default_factory=hidden_text.Hidden)
     cut: bool = False
     notes: Mapping[str, int] = field(default_factory=dict)
-    stamps: tuple[Box, ...] = ()
+    stamps: tuple[Drawn, ...] = ()
     attached: tuple[int, ...] = ()
 
 
@@ -101,16 +102,17 @@ def _read(
     if page.get_rotation() == 0:
         shown = in_columns(shown, textpage)
     text = clean(shown)
+    fields = pdf_forms.values(document, page, textpage)
     notes = pdf_notes.notes(page, textpage, keep_hidden)
     draws_text = any(item.kind == TEXT for item in objects)
     return PdfiumPage(
         text=text,
-        values="\n".join((*pdf_forms.values(document, page, textpage), *notes.lines)),
+        values="\n".join((*fields.lines, *notes.lines)),
         incomplete=(draws_text and not drawn.strip()) or legible.incomplete(objects),
         doubtful=legible.doubtful(textpage, text),
         replaced=has_right_to_left(text) and has_actual_text(page),
         pictures=unread_pictures(page, textpage, objects),
         notes=notes.counts,
-        stamps=notes.drawn,
+        stamps=(*fields.drawn, *notes.drawn),
         attached=pdf_attachments.attached(page),
     )
