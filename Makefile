@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PAGES := README.md kernels/hip_attention/config.py kernels/hip_attention/attention.py
+PAGES := README.md docs/glossary.md kernels/hip_attention/config.py
 
 LOWEST := .venv/lowest
 TOUCH_TRANSFORMERS := tests/hip_attention/test_transformers.py tests/hip_attention/test_rope.py tests/hipcli/models \
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 # Reads this project's own pages in one prompt, with the embedded model.
 demo: setup
 	$(BIN)/hip summarize --dry-run $(PAGES)
-	$(BIN)/hip summarize --verbose --length short --max-tokens 128 docs/self-check.md docs/models.md
+	$(BIN)/hip summarize --verbose --length short --max-tokens 128 docs/reading.md
 	$(BIN)/hip ask --verbose --max-tokens 96 -q "What is this tool for?" -q "What is a key block?" $(PAGES)
 
 test: setup

@@ -14,7 +14,7 @@ from math import isfinite
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-_DOUBLED = re.compile(r"(?:(\w)\1){3}")
+_DOUBLED = re.compile(r"(\w)\1(\w)\2(\w)\3")  # as a repeated group it takes longer
 _MIN_LINE = 6  # characters
 _MAX_SHIFT = 0.5  # of a letter's width and height: the next letter of a word is about a width away
 _MIN_LETTERS = 3  # different ones: boxes of one letter may be too wide and overlap in a genuine double

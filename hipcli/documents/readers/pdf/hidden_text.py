@@ -97,6 +97,7 @@ def _sorted_out(
     bounds = page.get_bbox()
     order = {id(item): index for index, item in enumerate(objects)}
     shapes = _shapes(objects)
+    channels = _Channels()
     hidden: dict[str, list[PageObject]] = defaultdict(list)
     suspects: dict[str, list[PageObject]] = defaultdict(list)
     for item in texts:
@@ -106,7 +107,7 @@ def _sorted_out(
             hidden[_TINY].append(item)
         elif _may_be_off(item, layers_off):
             suspects[_LAYER].append(item)
-        elif _has_area(item) and (reason := _suspicion(item, order[id(item)], shapes)):
+        elif _has_area(item) and (reason := _suspicion(item, order[id(item)], shapes, channels)):
             suspects[reason].append(item)
     return dict(hidden), dict(suspects)
 
@@ -181,9 +182,12 @@ def _may_be_off(item: PageObject, layers_off: Callable[[], bool]) -> bool:
     """Whether it is marked as part of a layer that may be off. A form may be part of one without a mark."""
     if item.in_form and layers_off():
         return True
+    marks = pdfium.FPDFPageObj_CountMarks(item.handle)
+    if not marks:
+        return False
     name = (ctypes.c_ushort * 3)()
     length = ctypes.c_ulong()
-    for index in range(pdfium.FPDFPageObj_CountMarks(item.handle)):
+    for index in range(marks):
         mark = pdfium.FPDFPageObj_GetMark(item.handle, index)
         if pdfium.FPDFPageObjMark_GetName(mark, name, ctypes.sizeof(name), length) and bytes(name) == _OPTIONAL_CONTENT:
             # What depends on several layers may be shown only where one is off.
@@ -192,10 +196,12 @@ def _may_be_off(item: PageObject, layers_off: Callable[[], bool]) -> bool:
     return False
 
 
-def _suspicion(item: PageObject, order: int, shapes: Sequence[tuple[int, PageObject]]) -> str | None:
+def _suspicion(
+    item: PageObject, order: int, shapes: Sequence[tuple[int, PageObject]], channels: "_Channels"
+) -> str | None:
     """Why a text may not be seen. `order` is its index among the objects of the page, `shapes` have theirs."""
     mode = pdfium.FPDFTextObj_GetTextRenderMode(item.handle)
-    colour, opaque = _fill(item)
+    colour, opaque = channels.fill(item)
     filled = mode == pdfium.FPDF_TEXTRENDERMODE_FILL
     if mode == pdfium.FPDF_TEXTRENDERMODE_INVISIBLE or (filled and opaque < _TRANSPARENT):
         return _INVISIBLE
@@ -206,7 +212,7 @@ def _suspicion(item: PageObject, order: int, shapes: Sequence[tuple[int, PageObj
         if index > order:
             # A scan may lie on its text layer.
             return _INVISIBLE if shape.kind == IMAGE else _PAINTED_OVER
-        behind = _fill(shape)[0] if shape.kind == PATH else None
+        behind = channels.fill(shape)[0] if shape.kind == PATH else None
     # What a picture has there is unknown; most text that is hidden upon one is white.
     return _PAINTED_OVER if filled and colour is not None and _alike(colour, behind or _WHITE) else None
 
@@ -231,16 +237,21 @@ def _is_filled(item: PageObject) -> bool:
     return bool(pdfium.FPDFPath_GetDrawMode(item.handle, fill, stroke)) and fill.value != pdfium.FPDF_FILLMODE_NONE
 
 
-def _fill(item: PageObject) -> tuple[_Colour | None, int]:
-    """The colour in which it is filled, None for a pattern, and how opaque it is: 255 is entirely."""
-    red, green, blue, opaque = (ctypes.c_uint() for _ in range(4))
-    if not pdfium.FPDFPageObj_GetFillColor(item.handle, red, green, blue, opaque):
-        return None, 255
-    return (red.value, green.value, blue.value), opaque.value
+class _Channels:
+    """Room for a colour; to make it anew for each of the many texts of a page takes longer than to ask for the colour."""
+
+    def __init__(self) -> None:
+        self._red, self._green, self._blue, self._opaque = (ctypes.c_uint() for _ in range(4))
+
+    def fill(self, item: PageObject) -> tuple[_Colour | None, int]:
+        """The colour in which it is filled, None for a pattern, and how opaque it is: 255 is entirely."""
+        if not pdfium.FPDFPageObj_GetFillColor(item.handle, self._red, self._green, self._blue, self._opaque):
+            return None, 255
+        return (self._red.value, self._green.value, self._blue.value), self._opaque.value
 
 
 def _alike(one: _Colour, other: _Colour) -> bool:
-    return all(abs(a - b) < _CONTRAST for a, b in zip(one, other, strict=True))
+    return max(abs(one[0] - other[0]), abs(one[1] - other[1]), abs(one[2] - other[2])) < _CONTRAST
 
 
 @contextmanager
