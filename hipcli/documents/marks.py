@@ -40,7 +40,12 @@ def marked_text(document: Document) -> str:
     """
     if document.unit is None:
         return document.pages[0].text
-    return "\n".join(f"[{_mark(document.unit, page)}]\n{without_marks(page.text)}" for page in document.pages)
+    return "\n".join(mark_line(document.unit, page) + without_marks(page.text) for page in document.pages)
+
+
+def mark_line(unit: str, page: Page) -> str:
+    """The line before a page's text."""
+    return f"[{_mark(unit, page)}]\n"
 
 
 def _mark(unit: str, page: Page) -> str:

@@ -15,6 +15,7 @@ from hipcli.engine.prefill import Context
 from hipcli.engine.repetition import Kinds
 from hipcli.engine.sampling import Chooser, Sampling
 from hipcli.engine.text_stream import TextStream
+from hipcli.engine.watch import Watch, Watcher
 from hipcli.models.language_model import LoadedModel
 from hipcli.planning.positions import stretching
 from hipcli.prompt.tokenizer import Tokenizer
@@ -41,6 +42,7 @@ class Engine:
         chunk_tokens: int | None = None,
     ) -> None:
         self._device = loaded.model.device
+        self._windows = loaded.model.windows
         self._tokenizer = tokenizer
         self.sampling = sampling or Sampling()
         self._kinds = Kinds(tokenizer)
@@ -85,10 +87,17 @@ class Engine:
         if self._tail:
             yield PrefillProgress(len(ids), len(ids))
 
-    def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
-        """Read a question (not empty), decode its answer, and forget both again, so that another can be asked."""
+    def answer(self, ids: Sequence[int], max_tokens: int, watch: Watch | None = None) -> Iterator[Event]:
+        """Read a question (not empty), decode its answer, and forget both again, so that another can be asked.
+
+        With `watch`, find out what attention the answer paid to parts of the prefix.
+        """
         prefix = self.length
         begin = time.perf_counter()
+        watcher = None
+        if watch is not None:
+            base = prefix + len(self._tail)
+            watcher = Watcher(self.context.cache, self._windows, watch, base, len(ids), max_tokens)
         try:
             unread = [*self._tail, *ids]
             last = self.context.last_chunk(len(unread))
@@ -122,7 +131,9 @@ class Engine:
             fault = no_answer(text + piece, produced)
             if (held or piece) and fault is None:
                 yield Token(held + piece)
-            decode_s = time.perf_counter() - prefilled
-            yield Done(finish, len(ids), len(produced), prefilled - begin, decode_s, fault)
+            decoded = time.perf_counter()
+            masses = None if watcher is None else watcher.masses()
+            times = prefilled - begin, decoded - prefilled
+            yield Done(finish, len(ids), len(produced), *times, fault, masses, time.perf_counter() - decoded)
         finally:
             self.context.truncate(prefix)

@@ -1,7 +1,10 @@
 """What the engine says while it works. Renderers consume these; the engine itself prints nothing."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from hipcli.engine.watch import Masses
 
 FinishReason = Literal["stop", "length", "repetition"]
 
@@ -25,7 +28,8 @@ class Token:
 class Done:
     """The answer is complete. Times are seconds of wall clock for this answer alone.
 
-    `fault` says why the text is no answer (see `no_answer`): then none of it may have come as tokens.
+    `fault` says why the text is no answer (see `no_answer`): then none of it may have come as tokens. `masses` say what
+    its attention fell on, if that was asked for; `watch_s` is what that took, which `decode_s` does not count.
     """
 
     finish_reason: FinishReason
@@ -34,6 +38,8 @@ class Done:
     prefill_s: float
     decode_s: float
     fault: str | None = None
+    masses: "Masses | None" = None
+    watch_s: float = 0.0
 
 
 Event = PrefillProgress | Token | Done

@@ -32,6 +32,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, control: bool) -> list[int]:
         """Ids of `text` alone; with `control`, what looks like a special token is one."""
 
+    def starts(self, text: str) -> list[int]:
+        """Where in `text` each of its tokens begins, of `encode` without `control`. Raises HipError if unknown."""
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens."""
 
@@ -74,6 +77,10 @@ class FastTokenizer:
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
+    def starts(self, text: str) -> list[int]:
+        self._backend.encode_special_tokens = True
+        return [start for start, _ in self._backend.encode(text, add_special_tokens=False).offsets]
+
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._backend.decode(list(ids), skip_special_tokens=True))
 
@@ -110,6 +117,15 @@ class TransformersTokenizer:
 
     def encode(self, text: str, *, control: bool) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not control))
+
+    def starts(self, text: str) -> list[int]:
+        if not self._tokenizer.is_fast:
+            message = f"{self.name}: its tokenizer does not say where in a text its tokens stand"
+            raise HipError(message, "choose a model that has a tokenizer.json")
+        encoded = self._tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )
+        return [start for start, _ in encoded["offset_mapping"]]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -7,7 +7,7 @@ prefix that does not depend on the question, so that one reading serves many que
 """
 
 import re
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from hipcli.errors import HipError
 from hipcli.prompt.tokenizer import Tokenizer
@@ -61,9 +61,31 @@ class PromptEncoder:
         """Ids of everything before the question: system message and documents."""
         return [*self._opening, *self._plain(self._lead + documents + self._before, begins=self._begins)]
 
+    def places(self, documents: str) -> list[int]:
+        """Where in `documents` each token of `prefix` begins, ascending; below 0 before them, behind their end after.
+
+        Raises HipError where the tokenizer does not say.
+        """
+        lead = len(self._lead)
+        found = [-lead - 1] * len(self._opening)
+        text = (self._lead + documents + self._before).encode("utf-8", "replace").decode("utf-8")
+        before = 0
+        for number, piece in enumerate(_cut(text, self._control)):
+            ids, starts = self._located(piece, begins=self._begins and number == 0)
+            for token, start in zip(ids, starts, strict=True):
+                count = len(self._mark) if token in self._steering else 1
+                found += [before + start - lead] * count
+            before += len(piece)
+        return list(accumulate(found, max))
+
     def suffix(self, question: str) -> list[int]:
         """Ids of the question, up to where the model's answer begins."""
         return [*self._plain(self._after + question + self._end, begins=False), *self._closing]
+
+    @property
+    def closing(self) -> int:
+        """How many tokens of `suffix`, at least, come behind the question, whatever it is."""
+        return len(self._closing)
 
     def text(self, text: str) -> list[int]:
         """Ids of `text` taken literally: never a control token, whatever it says."""
@@ -88,6 +110,15 @@ class PromptEncoder:
             if both[: len(ids)] == ids:
                 return both[len(ids) :]
         return self._tokenizer.encode(text, control=False)
+
+    def _located(self, text: str, *, begins: bool) -> tuple[list[int], list[int]]:
+        """What `_encode` gives, and where in `text` each token begins."""
+        ids = self._encode(text, begins=begins)
+        for anchor, before in () if begins else self._anchors:
+            if self._tokenizer.encode(anchor + text, control=False) == [*before, *ids]:
+                starts = self._tokenizer.starts(anchor + text)[len(before) :]
+                return ids, [max(0, start - len(anchor)) for start in starts]
+        return ids, self._tokenizer.starts(text)
 
     def _own(self, text: str) -> list[int]:
         """Ids of the chat template's own text, control tokens included."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hip_attention.cache.key_values import Scratch
 from hip_attention.cache.layer import LayerCache, SparseAttention
+from hip_attention.cache.query_log import QueryLog
 from hip_attention.cache.step import CacheError, Step
 from hip_attention.config import HipConfig
 from hip_attention.rope import Rope
@@ -81,6 +82,17 @@ class Cache:
     def addresses(self) -> list[int]:
         """Addresses of the memory that kernels read; they change when that memory grows."""
         return [address for layer in self.layers for address in layer.addresses]
+
+    def keep_queries(self, layers: Sequence[int], base: int, room: int) -> None:
+        """Keep the queries that `layers` get for up to `room` tokens from position `base` on, for `LayerCache.mass`.
+
+        Layers with a sliding window keep none.
+        """
+        for layer in layers:
+            kept = self.layers[layer].queries
+            if kept is None:
+                kept = self.layers[layer].queries = QueryLog()
+            kept.begin(base, room)
 
     def advance(self) -> bool:
         """Count the next token in every layer, for a `DeviceStep`; returns whether it selects keys again."""

@@ -1,6 +1,6 @@
 """One layer of attention over its cached keys and values: prefill in chunks, questions, decode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from hip_attention.backend import has_kernels
 from hip_attention.cache.decode import Decode
 from hip_attention.cache.key_index import KeyIndex
 from hip_attention.cache.key_values import KeyValues, Scratch
+from hip_attention.cache.query_log import QueryLog, key_mass
 from hip_attention.cache.step import CacheError, DeviceStep, Step
 from hip_attention.config import HipConfig
 from hip_attention.plan import packed_start, sparse_start
@@ -58,6 +59,7 @@ class LayerCache:
         self.stored = KeyValues(config, capacity, self._reading, scratch, int8)
         self.index = KeyIndex(config, self.stored, self._reading, capacity)
         self.decode = Decode(config, self.stored, self.index, self._reading, scratch.decode)
+        self.queries: QueryLog | None = None  # where queries are kept, if they are
 
     @property
     def length(self) -> int:
@@ -72,9 +74,15 @@ class LayerCache:
         return self.decode.count()
 
     @property
-    def addresses(self) -> tuple[int, int, int]:
-        """Addresses of keys, values and summaries, which kernels read; they change when memory grows."""
-        return *self.stored.addresses, self.index.summaries.address
+    def device(self) -> torch.device:
+        """Where keys and values are; there must be some."""
+        return self.stored.keys.like.device
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Addresses of keys, values, summaries and kept queries, of kernels; they change when memory grows."""
+        kept = 0 if self.queries is None else self.queries.address
+        return *self.stored.addresses, self.index.summaries.address, kept
 
     @property
     def can_step(self) -> bool:
@@ -124,11 +132,13 @@ class LayerCache:
         self._check(key, step)
         if step.device is not None:
             query, key = self._rotated(query, key, step.start, step.device)
+            self._keep(query, scale, step, sliding_window)
             self.stored.put(key, value, step.device.position)
             return self.decode.step(query, scale, step.device, self._dense, sliding_window)
         if self.length == 0:
             self.index.begin(key.device)
         query, key = self._rotated(query, key, step.start)
+        self._keep(query, scale, step, sliding_window)
         self.stored.append(key, value)
         if sliding_window is not None:
             return self._sliding(query, scale, sliding_window)
@@ -140,6 +150,25 @@ class LayerCache:
         if start == length_q:
             return exact
         return torch.cat((exact, self._attend_packed(query[:, :, start:], scale, step)), 2)
+
+    def mass(self, parts: Sequence[Sequence[int]], stop: int) -> Tensor:
+        """How much attention the first `stop` keys get from the tokens of each part, whose queries are kept.
+
+        A part has positions of tokens. Queries and keys are compared as the search compares them: before RoPE where
+        positions are packed. Returns float32 [parts, Hq, stop]: see `key_mass`. Raises ValueError where no queries are
+        kept.
+        """
+        if self.queries is None:
+            raise ValueError("no queries are kept")
+        base = self.queries.base
+        rows = self.index.query(self.queries.rows(self.length - base))
+        keys = self.index.keys()[:, :, : self.length]
+        kept = [[position - base for position in part] for part in parts]
+        return key_mass(rows, keys, self.queries.scale, kept, stop)
+
+    def _keep(self, query: Tensor, scale: float, step: Step, sliding_window: int | None) -> None:
+        if self.queries is not None and sliding_window is None and step.start + step.count > self.queries.base:
+            self.queries.put(query, step.start, scale, step.device)
 
     def _check(self, key: Tensor, step: Step) -> None:
         held = self.length - (step.device is not None)

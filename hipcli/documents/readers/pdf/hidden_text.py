@@ -238,7 +238,7 @@ def _is_filled(item: PageObject) -> bool:
 
 
 class _Channels:
-    """Room for a colour; to make it anew for each of the many texts of a page takes longer than to ask for the colour."""
+    """Room for a colour: to make it anew for each text of a page takes longer than to ask for the colour."""
 
     def __init__(self) -> None:
         self._red, self._green, self._blue, self._opaque = (ctypes.c_uint() for _ in range(4))
