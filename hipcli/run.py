@@ -18,9 +18,12 @@ from hipcli.engine.events import Done, Event, Token
 from hipcli.engine.resume import read
 from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import ExitCode, HipError
+from hipcli.evidence.reference import Evidence
+from hipcli.evidence.seeking import Seeker
 from hipcli.output import messages
 from hipcli.output.answers import AnswerWriter, Output, write_json
 from hipcli.output.dry_run import write_budgets
+from hipcli.output.places import extract, source_lines
 from hipcli.output.progress import Update, progress
 from hipcli.output.reading import ReadingReport
 from hipcli.output.result import Answer, Result
@@ -54,6 +57,8 @@ class Job:
     suffixes: list[list[int]]
     plan: Plan
     budget: Budget
+    documents: Sequence[Document]
+    seeker: Seeker | None  # None where nobody asks what answers rest on
 
 
 def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
@@ -116,7 +121,8 @@ def _plan(
         asked = replace(asked, refresh_interval=GPU_REFRESH)
     jobs = []
     for position, group in enumerate(groups):
-        prefix = encoder.prefix(prompt.documents(group))
+        text = prompt.documents(group)
+        prefix = encoder.prefix(text)
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
         total = prompt_tokens + settings.max_tokens
@@ -137,7 +143,9 @@ def _plan(
             can_reach=model.limits is None,
         )
         plan = Plan(settings.attention, hip, prompt_tokens, total, yarn, storage)
-        jobs.append(Job(position if task.each else None, prefix, suffixes, plan, budget))
+        seeks = (settings.sources or settings.extract) and not settings.dry_run and budget.fits
+        seeker = Seeker(encoder, prompt, text, group) if seeks else None
+        jobs.append(Job(position if task.each else None, prefix, suffixes, plan, budget, group, seeker))
     return jobs
 
 
@@ -219,29 +227,79 @@ def _answer_one(
         result.cached_tokens += read(reader, job.prefix, session, update, messages.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(job.prefix)
-    streamed = None if settings.as_json else output
-    # An answer that shows as it comes needs no other sign of life.
-    waiting = not settings.quiet and (settings.as_json or settings.output is not None)
     for question, suffix in zip(task.questions, job.suffixes, strict=True):
         title = job.budget.documents[0].path if task.each else question
-        writer = AnswerWriter(streamed, title if result.titled else None)
-        with progress("Answering", waiting) as update:
-            done = _follow(reader.answer(suffix, settings.max_tokens), writer, update)
-        if done.finish_reason == "length":
-            messages.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
-        elif done.finish_reason == "repetition":
-            messages.warn("the answer was stopped because it repeats itself; a bigger --model should not")
-        if done.fault is not None:
+        shown = title if result.titled else None
+        answer, done = _answer_question(question, suffix, shown, job, reader, output, settings)
+        if answer.fault is not None:
             where = title or job.budget.documents[0].path
-            messages.report(HipError(f"{where}: {done.fault}", "try --dtype float32, or another --model"))
-        result.answers.append(
-            Answer(question, job.document, writer.text, done.finish_reason, done.completion_tokens, done.fault)
-        )
+            messages.report(HipError(f"{where}: {answer.fault}", "try --dtype float32, or another --model"))
+        result.answers.append(answer)
         result.prompt_tokens += done.question_tokens
         result.prefill_s += done.prefill_s
         result.decode_s += done.decode_s
     if result.plan is None or plan.capacity > result.plan.capacity:
         result.plan, result.execution = plan, model.execution(plan, reader)
+
+
+def _answer_question(
+    question: str | None,
+    suffix: list[int],
+    title: str | None,
+    job: Job,
+    reader: runtime.Reader,
+    output: Output,
+    settings: Settings,
+) -> tuple[Answer, Done]:
+    """Answer one question, and say what the answer rests on where that is asked for."""
+    streamed = None if settings.as_json or settings.extract else output
+    # An answer that shows as it comes needs no other sign of life.
+    waiting = not settings.quiet and (streamed is None or settings.output is not None)
+    # The passages for a question are found from its own tokens; for a summary it has to be written.
+    unwritten = bool(settings.extract) and question is not None
+    most = 1 if unwritten else settings.max_tokens
+    writer = AnswerWriter(streamed, title)
+    with progress("Answering", waiting) as update:
+        if job.seeker is None:
+            events = reader.answer(suffix, most)
+        else:
+            events = reader.answer(suffix, most, job.seeker.watch(question, suffix))
+        done = _follow(events, writer, update)
+    evidence = None
+    if job.seeker is not None and done.masses is not None:
+        evidence = job.seeker.evidence(done.masses, settings.sources or settings.extract, unwritten)
+    if settings.extract:
+        return _extracted(question, title, evidence, job, output, settings), done
+    if evidence is not None and streamed is not None:
+        output.write("\n" + source_lines(evidence.sources, job.documents))
+    if done.finish_reason == "length":
+        messages.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
+    elif done.finish_reason == "repetition":
+        messages.warn("the answer was stopped because it repeats itself; a bigger --model should not")
+    answer = Answer(
+        question, job.document, writer.text, done.finish_reason, done.completion_tokens, job.documents, done.fault,
+        evidence,
+    )  # fmt: skip
+    return answer, done
+
+
+def _extracted(
+    question: str | None,
+    title: str | None,
+    evidence: Evidence | None,
+    job: Job,
+    output: Output,
+    settings: Settings,
+) -> Answer:
+    """The passages instead of an answer."""
+    sources = evidence.sources if evidence else ()
+    text = extract(sources, job.documents)
+    if not settings.as_json:
+        writer = AnswerWriter(output, title)
+        writer.write(text)
+        writer.end()
+    fault = None if sources else "its attention lies on no passage more than on others"
+    return Answer(question, job.document, text, "stop", 0, job.documents, fault, evidence)
 
 
 def _follow(events: Iterator[Event], writer: AnswerWriter, update: Update) -> Done:

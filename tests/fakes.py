@@ -136,7 +136,7 @@ class FakeReader:
             self.kept = list(ids[: min(done + 64, len(ids) // 64 * 64)])
         yield PrefillProgress(len(ids), len(ids))
 
-    def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
+    def answer(self, ids: Sequence[int], max_tokens: int, watch: Any = None) -> Iterator[Event]:
         fake = self.fake
         if fake.failure:
             raise fake.failure

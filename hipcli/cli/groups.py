@@ -7,6 +7,7 @@ import typer
 
 from hipcli.cli import options as o
 from hipcli.cli.attention import AttentionOptions
+from hipcli.cli.evidence import EvidenceOptions
 from hipcli.cli.flatten import Group
 from hipcli.documents.options import Ocr, ReadOptions
 from hipcli.models.resolve import DEFAULT_MODEL
@@ -274,4 +275,5 @@ class RunOptions(Group):
     model: ModelOptions
     attention: AttentionOptions
     sampling: SamplingOptions
+    evidence: EvidenceOptions
     output: OutputOptions

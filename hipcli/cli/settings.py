@@ -53,6 +53,8 @@ class Settings:
     top_p: float
     seed: int | None
     max_tokens: int
+    sources: int
+    extract: int
     as_json: bool
     output: Path | None
     dry_run: bool
@@ -82,6 +84,8 @@ def gather(options: RunOptions, prompt: str, length: str | None = None, each: bo
         top_p=sampling.top_p,
         seed=sampling.seed,
         max_tokens=output.max_tokens,
+        sources=options.evidence.sources,
+        extract=options.evidence.extract,
         as_json=output.as_json,
         output=None if output.file == STDOUT else output.file,
         dry_run=output.dry_run,
@@ -125,6 +129,8 @@ def _check(options: RunOptions, each: bool) -> None:
             raise _usage(f"{_flag(name)} has no effect with --attention {attention.kind}")
     if attention.kind == "hip" and attention.top_k == 0:
         raise _usage("--top-k 0 selects nothing", "say --attention streaming if that is what you want")
+    if options.evidence.sources and options.evidence.extract:
+        raise _usage("--sources and --extract exclude each other", "--extract prints the sources and no answer")
     if sampling.top_p <= 0:
         raise _usage("--top-p must be above 0")
     if "top_p" in sampling.given and sampling.temperature == 0:

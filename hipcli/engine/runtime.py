@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from hipcli.disk.sessions import Snapshot
+    from hipcli.engine.watch import Watch
     from hipcli.models.language_model import LoadedModel
 
 
@@ -54,8 +55,8 @@ class Reader(Protocol):
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
         """Read what all questions share, once, from where it is not restored."""
 
-    def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
-        """Read a question and answer it; afterwards ready for the next question."""
+    def answer(self, ids: Sequence[int], max_tokens: int, watch: "Watch | None" = None) -> Iterator[Event]:
+        """Read a question and answer it; afterwards ready for the next question. `watch` asks for attention masses."""
 
 
 class Runtime(Protocol):

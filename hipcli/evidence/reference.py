@@ -47,8 +47,8 @@ class SourcePassage:
 class Evidence:
     """What one answer rests on.
 
-    `heat` has, for each document and each of its pages, the attention of the answer a token of the page, where 1 is
-    what every token would get if all of them got the same.
+    `heat` has, for each document and each of its pages, the attention of the answer a token of the page, as far as it
+    is more than any question attracts; 1 is the mean of all pages.
     """
 
     citations: Sequence[Citation] = ()

@@ -1,14 +1,18 @@
 """What a run has found out, and its shape as JSON (schema/answer.schema.json)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hipcli.cli.settings import Settings
+from hipcli.documents.document import Document
 from hipcli.engine.events import FinishReason
+from hipcli.evidence.reference import Evidence
+from hipcli.output.places import passage_json
 from hipcli.planning.budget import GIB, DocumentCount
 from hipcli.planning.plan import Execution, Plan
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,28 @@ class Answer:
     text: str
     finish_reason: FinishReason
     completion_tokens: int
+    documents: Sequence[Document]  # that the prompt held
     fault: str | None = None
+    evidence: Evidence | None = None  # None where it was not asked for
+
+    def as_json(self) -> dict[str, Any]:
+        """Its object in the answers that `--json` prints."""
+        first = self.document or 0
+        return {
+            "question": self.question,
+            "document": None if self.document is None else f"d{first + 1}",
+            "text": self.text,
+            "finish_reason": self.finish_reason,
+            "fault": self.fault,
+            "sources": None if self.evidence is None else [
+                {**passage_json(source.passage, self.documents, first), "score": round(source.score, 4)}
+                for source in self.evidence.sources
+            ],
+            "heat": None if self.evidence is None else [
+                {"document": f"d{first + number}", "pages": [round(value, 3) for value in pages]}
+                for number, pages in enumerate(self.evidence.heat, 1)
+            ],
+        }  # fmt: skip
 
 
 @dataclass
@@ -67,16 +92,7 @@ class Result:
             "revision": self.revision or None,
             "documents": self._documents(),
             "passed_over": self.reading["passed_over"],
-            "answers": [
-                {
-                    "question": answer.question,
-                    "document": None if answer.document is None else f"d{answer.document + 1}",
-                    "text": answer.text,
-                    "finish_reason": answer.finish_reason,
-                    "fault": answer.fault,
-                }
-                for answer in self.answers
-            ],
+            "answers": [answer.as_json() for answer in self.answers],
             "usage": {
                 "prompt_tokens": self.prompt_tokens,
                 "cached_tokens": self.cached_tokens,

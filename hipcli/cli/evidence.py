@@ -1,0 +1,39 @@
+"""Options for what an answer rests on."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from hipcli.cli import options as o
+from hipcli.cli.flatten import Group
+
+_MOST = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceOptions(Group):
+    """What is said of the passages that an answer rests on."""
+
+    sources: Annotated[
+        int,
+        typer.Option(
+            "--sources",
+            metavar="NUMBER",
+            min=0,
+            max=_MOST,
+            help="Show this many passages that the answer's attention lies on, with their pages.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = 0
+    extract: Annotated[
+        int,
+        typer.Option(
+            "--extract",
+            metavar="NUMBER",
+            min=0,
+            max=_MOST,
+            help="Print this many such passages word for word, and no word of the model's own.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = 0

@@ -1,0 +1,53 @@
+"""Passages of documents and where they stand, for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hipcli.documents.document import Document
+from hipcli.evidence.reference import Passage, SourcePassage
+from hipcli.output.messages import one_line
+
+
+def place(passage: Passage, documents: Sequence[Document]) -> str:
+    """Where a passage stands: "book.pdf, page 12"; in documents without pages, by the line."""
+    document = documents[passage.document]
+    page = document.pages[passage.page]
+    if document.unit is None:
+        where = f"line {page.text.count(chr(10), 0, passage.start) + 1:,}"
+    elif page.label is None or page.label == str(page.number):
+        where = f"{document.unit} {page.number}"
+    elif document.unit == "page":
+        where = f"page {page.label} (page {page.number} of the file)"
+    else:
+        where = f"{document.unit} {page.number}, {page.label}"
+    name = "standard input" if document.path == "-" else document.path
+    return one_line(f"{name}, {where}")
+
+
+def passage_json(passage: Passage, documents: Sequence[Document], first: int = 0) -> dict[str, Any]:
+    """A passage in JSON; the first of `documents` is the run's document `first`, counted from 0."""
+    page = documents[passage.document].pages[passage.page]
+    return {
+        "document": f"d{first + passage.document + 1}",
+        "page": page.number,
+        "label": page.label,
+        "start": passage.start,
+        "stop": passage.stop,
+        "passage": passage.text,
+    }
+
+
+def source_lines(sources: Sequence[SourcePassage], documents: Sequence[Document]) -> str:
+    """The sources of an answer as a list for people."""
+    if not sources:
+        return "Sources: the answer's attention lies on no passage more than on others.\n"
+    lines = ["Sources, by the answer's attention:"]
+    for number, source in enumerate(sources, 1):
+        lines.append(f"[{number}] {place(source.passage, documents)} ({source.score:.0%})")
+        lines.append(f"    {' '.join(source.passage.text.split())}")
+    return "\n".join(lines) + "\n"
+
+
+def extract(sources: Sequence[SourcePassage], documents: Sequence[Document]) -> str:
+    """Passages word for word, each below its place."""
+    return "\n".join(f"[{place(each.passage, documents)}]\n{each.passage.text}\n" for each in sources)
