@@ -267,7 +267,7 @@ def _answer_question(
         done = _follow(events, writer, update)
     evidence = None
     if job.seeker is not None and done.masses is not None:
-        evidence = job.seeker.evidence(done.masses, settings.sources or settings.extract, unwritten)
+        evidence = job.seeker.evidence(done.masses, settings.sources or settings.extract)
     if settings.extract:
         return _extracted(question, title, evidence, job, output, settings), done
     if evidence is not None and streamed is not None:

@@ -10,7 +10,7 @@ from hipcli.cli import options as o
 from hipcli.cli.flatten import Group
 from hipcli.cli.groups import ModelOptions
 
-EvalTask = Literal["perplexity", "needle", "qa", "summary", "agreement"]
+EvalTask = Literal["perplexity", "needle", "qa", "summary", "evidence", "agreement"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,16 @@ class EvalOptions(Group):
         typer.Argument(
             metavar="TASK",
             help="perplexity of the last quarter; needle: find what is hidden in the files; qa and summary: "
-            "questions of a JSON Lines file; agreement with dense attention, token by token.",
+            "questions of a JSON Lines file; evidence: whether the sources of the answers are on the right page; "
+            "agreement with dense attention, token by token.",
         ),
     ]
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILE", help="Texts; for qa and summary JSON Lines files of questions.", show_default=False
+            metavar="FILE",
+            help="Texts; for qa, summary and evidence JSON Lines files of questions.",
+            show_default=False,
         ),
     ] = None
     model: ModelOptions

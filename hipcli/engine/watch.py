@@ -7,7 +7,7 @@ import torch
 from hip_attention.cache.cache import Cache
 from torch import Tensor
 
-_LAYERS = 4  # the last fourth of the layers ranks evidence as well as all of them (docs/sources.md)
+_LAYERS = 0.5, 0.75  # of those that see everything: the third fourth ranks evidence best (docs/sources.md)
 _ROWS = 32  # of an answer, spread evenly over it: more rank no better and take longer
 
 
@@ -27,13 +27,12 @@ class Watch:
 class Masses:
     """Attention mass on each span of a Watch, float32 [layers * heads, spans] each, on the CPU.
 
-    It is the mean over rows of the sum over a span's keys: of the rows of the instruction, of those of what is asked,
-    and of those that the answer comes from: the tokens behind what is asked, and the answer's own.
+    It is the mean over rows of the sum over a span's keys: of the rows of the instruction; and of each kind of row that
+    the answer comes from: those of what is asked, those behind it, and the answer's own, as far as there are any.
     """
 
     instruction: Tensor
-    question: Tensor
-    answer: Tensor
+    asking: tuple[Tensor, ...]
 
 
 class Watcher:
@@ -41,7 +40,8 @@ class Watcher:
 
     def __init__(self, cache: Cache, windows: Sequence[int | None], watch: Watch, base: int, count: int, room: int):
         full = [layer for layer, window in enumerate(windows) if window is None]
-        self._layers = full[-max(1, len(windows) // _LAYERS) :]
+        first, last = (int(len(full) * share) for share in _LAYERS)
+        self._layers = full[first : max(last, first + 1)]
         self._cache = cache
         self._watch = watch
         self._base = base
@@ -50,21 +50,22 @@ class Watcher:
 
     @torch.inference_mode()
     def masses(self) -> Masses:
-        """What the tokens of question and answer attended to that the cache holds now."""
+        """What the tokens of question and answer attended to, as far as the cache holds them now."""
         start, end = self._base + self._watch.instruction, self._base + self._count - self._watch.closing
         length = self._cache.length
         stop = max((stop for _, stop in self._watch.spans), default=0)
         device = self._cache.layers[self._layers[0]].device
         spans = torch.tensor(self._watch.spans, device=device).view(-1, 2)
-        parts = [range(self._base, start), range(start, end), _sample(end, length)]
+        read = self._base + self._count
+        parts = [range(self._base, start), range(start, end), range(end, read), _sample(read, length)]
         found = []
         for layer in self._layers:
             mass = self._cache.layers[layer].mass(parts, stop)  # [parts, Hq, stop]
             until = torch.nn.functional.pad(mass.double().cumsum(2), (1, 0))
             found.append((until[:, :, spans[:, 1]] - until[:, :, spans[:, 0]]).float())
-        rows = torch.tensor([max(1, len(part)) for part in parts], device=device)
-        instruction, question, answer = (torch.cat(found, 1) / rows[:, None, None]).cpu()
-        return Masses(instruction, question, answer)
+        masses = torch.cat(found, 1).cpu()  # [parts, layers * Hq, spans]
+        instruction, *asking = (mass / max(1, len(part)) for mass, part in zip(masses, parts, strict=True))
+        return Masses(instruction, tuple(mass for mass, part in zip(asking, parts[1:], strict=True) if len(part)))
 
 
 def _sample(start: int, stop: int) -> Sequence[int]:

@@ -36,6 +36,8 @@ class Item:
     answers: tuple[str, ...]
     options: dict[str, str]
     letter: str | None
+    page: int | None = None  # that the answer stands on, from 1
+    evidence: str | None = None  # words that stand where the answer does
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def load(path: Path) -> list[Item]:
                 Item(
                     str(raw["id"]), path.parent / raw["document_path"], str(raw["type"]), str(raw["question"]),
                     tuple(map(str, raw["answers"])), dict(raw.get("options") or {}), raw.get("answer_letter"),
+                    raw.get("page"), raw.get("evidence"),
                 )
             )  # fmt: skip
         except (ValueError, KeyError, TypeError) as error:
@@ -76,17 +79,10 @@ def units(
     skipped. Raises HipError where a document cannot be read.
     """
     chosen = [item for item in items if (item.kind == SUMMARY) == summaries]
-    if n is not None and n < len(chosen):
-        kept = set(random.Random(seed).sample(range(len(chosen)), n))
-        chosen = [item for i, item in enumerate(chosen) if i in kept]
-    groups: dict[tuple[str, Path], list[Item]] = {}
-    for item in chosen:
-        groups.setdefault((item.kind, item.document), []).append(item)
     rouge = None if all(item.options for item in chosen) else Rouge()
-    read = cache(_read)
     made: list[Unit] = []
     skipped = []
-    for number, ((kind, path), group) in enumerate(groups.items()):
+    for number, (kind, path, group) in enumerate(grouped(chosen, n, seed)):
         document = read(path)
         tokens = _Prompt(subject, document, group).tokens
         if tokens > context:
@@ -96,6 +92,17 @@ def units(
         task = SUMMARY if summaries else "qa"
         made.append(Unit(task, kind, tokens, number, seed, inputs, _Run(document, group, rouge)))
     return made, skipped
+
+
+def grouped(items: Sequence[Item], n: int | None, seed: int) -> list[tuple[str, Path, list[Item]]]:
+    """Questions by type and document; `n` of them, drawn by `seed`, None takes all."""
+    if n is not None and n < len(items):
+        kept = set(random.Random(seed).sample(range(len(items)), n))
+        items = [item for i, item in enumerate(items) if i in kept]
+    groups: dict[tuple[str, Path], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.kind, item.document), []).append(item)
+    return [(kind, path, group) for (kind, path), group in groups.items()]
 
 
 @dataclass(frozen=True)
@@ -184,5 +191,7 @@ def _write(subject: Subject, spec: Spec, prompt: _Prompt, items: Sequence[Item],
     return Outcome(columns, {"ids": [item.id for item in items], "answers": answers})
 
 
-def _read(path: Path) -> Document:
+@cache
+def read(path: Path) -> Document:
+    """The document at `path`. Raises HipError where it cannot be read."""
     return read_or_raise([str(path)])[0]

@@ -24,6 +24,8 @@ INTERVALS: dict[str, Kind] = {
     "top1": "wilson",
     "refresh_top1": "wilson",
     "decode_top1": "wilson",
+    **{f"{name}_{rank}": "wilson" for name in ("sources", "bm25") for rank in (1, 3, 5)},
+    "watch_share": "bootstrap",
     "share": "bootstrap",
     "probability": "bootstrap",
     "f1": "bootstrap",
@@ -58,7 +60,19 @@ def rows(records: Mapping[str, list[Record]], specs: Sequence[Spec], by_context:
                 )
                 if mine:
                     found.append(_row(spec, group, mine, first if spec is not specs[0] else []))
+                if right := [record for record in map(_answered_right, mine) if record is not None]:
+                    found.append(_row(spec, f"{group}, answered right", right, []))
     return [row for row in found if row["metrics"]]
+
+
+def _answered_right(record: Record) -> Record | None:
+    """What a record has of questions that were answered right; None where it does not say, or none was."""
+    right = record["details"].get("right")
+    if not right or not any(right):
+        return None
+    columns = record["columns"].items()
+    kept = {name: [value for value, known in zip(values, right, strict=True) if known] for name, values in columns}
+    return {**record, "columns": kept}
 
 
 def _row(spec: Spec, group: str, mine: list[Record], first: list[Record]) -> Row:

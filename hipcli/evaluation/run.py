@@ -52,17 +52,19 @@ def run(options: EvalOptions) -> int:
 
 
 def _units(options: EvalOptions, subject: "Subject") -> tuple[list["Unit"], list["Skipped"]]:
-    from hipcli.evaluation import agreement, needle, perplexity, questions
+    from hipcli.evaluation import agreement, evidence, needle, perplexity, questions
     from hipcli.evaluation.corpus import Corpus, fingerprint
     from hipcli.evaluation.needles import KINDS
 
-    if options.task in ("qa", "summary"):
+    if options.task in ("qa", "summary", "evidence"):
         items = [item for path in options.paths or [] for item in questions.load(Path(path))]
         if not items:
             raise _usage(f"{options.task} needs a JSON Lines file of questions")
         limit = tokens(options.context) if options.context else subject.window
         if limit is None:
             raise _usage("the model does not say how long its window is", "say --context")
+        if options.task == "evidence":
+            return evidence.units(items, limit, options.n, options.seed, subject)
         return questions.units(items, options.task == "summary", limit, options.n, options.seed, subject)
     documents = read_or_raise(options.paths)
     files = fingerprint(documents)
@@ -122,7 +124,7 @@ def _report(
 ) -> None:
     from hipcli.evaluation import report
 
-    rows = report.rows(records, specs, by_context=options.task not in ("qa", "summary"))
+    rows = report.rows(records, specs, by_context=options.task not in ("qa", "summary", "evidence"))
     maps = {}
     if options.task == "needle":
         maps = {name: cells for name, found in records.items() if (cells := report.heat(found))}

@@ -40,9 +40,9 @@ class Seeker:
         instruction = _alike(suffix, other)
         return Watch(spans, instruction, min(len(suffix) - instruction, _alike(suffix[::-1], other[::-1])))
 
-    def evidence(self, masses: "Masses", count: int, of_question: bool = False) -> Evidence:
-        """The best `count` passages by the attention of an answer, or `of_question`, which takes no answer."""
-        mass = (masses.question + masses.answer) / 2 if of_question else masses.answer
+    def evidence(self, masses: "Masses", count: int) -> Evidence:
+        """The best `count` passages by the attention of an answer, or of a question that is not answered."""
+        mass = sum(masses.asking, start=masses.instruction * 0) / max(1, len(masses.asking))
         scores = excess(mass, masses.instruction)
         found = self._of_tokens
         tokens = [stop - start for start, stop in (*found.spans, *found.page_spans)]
