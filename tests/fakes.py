@@ -15,6 +15,7 @@ from hipcli.cli.settings import Settings
 from hipcli.disk.session_header import Basis
 from hipcli.engine import runtime
 from hipcli.engine.events import Done, Event, PrefillProgress, Token
+from hipcli.engine.watch import Masses, Watch
 from hipcli.models.resolve import ModelShape
 from hipcli.planning import budget
 from hipcli.planning.plan import Execution, Plan, rows_of
@@ -43,6 +44,9 @@ class WordTokenizer:
                 self.words.append(word)
             ids.append(self._ids[word])
         return ids
+
+    def starts(self, text: str) -> list[int]:
+        return [word.start() for word in re.finditer(r"\s+|\S+", text)]
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.words[number] for number in ids)
@@ -81,6 +85,7 @@ class FakeRuntime:
     limits: str | None = None
     fault: str | None = None
     answering: int = 0
+    attends: str = ""  # a word: the attention of answers lies on passages and pages that have it
 
     def memory(self, tokens: int, hip: HipConfig, kv_cache: KvStorage) -> budget.Memory:
         return budget.memory(self.shape, tokens, hip, 2, self.available, kv_cache)
@@ -113,6 +118,7 @@ class FakeReader:
     def __init__(self, fake: FakeRuntime) -> None:
         self.fake = fake
         self.kept: list[int] = []
+        self.ids: list[int] = []
 
     @property
     def length(self) -> int:
@@ -129,6 +135,7 @@ class FakeReader:
 
     def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
         assert self.kept == list(ids[: self.length])
+        self.ids = list(ids)
         self.fake.reads.append(self.fake.tokenizer.decode(ids[self.length :]))
         for done in range(self.length, len(ids), 64):
             time.sleep(self.fake.delay)
@@ -147,8 +154,16 @@ class FakeReader:
         for piece in pieces:
             time.sleep(fake.delay)
             yield Token(piece)
-        yield Done(fake.finish_reason, len(ids), len(pieces), 0.5, 0.25, fake.fault)  # type: ignore[arg-type]
+        masses = None if watch is None else self._masses(watch)
+        yield Done(fake.finish_reason, len(ids), len(pieces), 0.5, 0.25, fake.fault, masses)  # type: ignore[arg-type]
         fake.answering -= 1
+
+    def _masses(self, watch: Watch) -> Masses:
+        """What the attention of an answer would be if it lay on what has the word `attends`, and nowhere else."""
+        texts = [self.fake.tokenizer.decode(self.ids[start:stop]) for start, stop in watch.spans]
+        usual = torch.full((1, len(texts)), 0.01)
+        wanted = torch.tensor([[0.9 if self.fake.attends in text else 0.01 for text in texts]])
+        return Masses(usual, (wanted,))
 
 
 def install(fake: FakeRuntime, replace: Callable[[Any, str, Any], None] = setattr) -> FakeRuntime:

@@ -39,6 +39,9 @@ class Bytes:
     def encode(self, text: str, *, control: bool) -> list[int]:
         return list(text.encode())
 
+    def starts(self, text: str) -> list[int]:
+        return [place for place, character in enumerate(text) for _ in character.encode()]
+
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
 

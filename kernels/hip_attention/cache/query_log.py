@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hip_attention.cache.step import DeviceStep
 
-_LOGITS = 1 << 25  # at a time: 128 MiB in float32
+_LOGITS = 1 << 24  # at a time: 64 MiB in float32
 
 
 class QueryLog:
@@ -65,19 +66,19 @@ def key_mass(query: Tensor, key: Tensor, scale: float, parts: Sequence[Sequence[
     """
     heads, count, length = query.shape[1], query.shape[2], key.shape[2]
     group = heads // key.shape[1]
-    mass = torch.zeros(len(parts), heads, stop, device=key.device)
     row = torch.tensor([row for part in parts for row in part], device=key.device)
-    edges = list(accumulate(map(len, parts), initial=0))
-    at_once = max(1, _LOGITS // (group * length))
+    # [parts, rows]: which rows are whose.
+    member = torch.zeros(len(parts), len(row), device=key.device)
+    for part, (start, end) in enumerate(pairwise(accumulate(map(len, parts), initial=0))):
+        member[part, start:end] = 1
     own = torch.arange(count, device=key.device)
-    for head in range(key.shape[1]):
-        keys = key[0, head].T  # [D, T]
-        of_group = slice(head * group, (head + 1) * group)
-        queries = query[0, of_group][:, row]  # [group, rows, D]
-        for part, (start, end) in enumerate(pairwise(edges)):
-            for first in range(start, end, at_once):
-                last = min(end, first + at_once)
-                logits = (queries[:, first:last] @ keys).float().mul_(scale)  # [group, rows, T]
-                logits[:, :, length - count :].masked_fill_(own > row[first:last, None], -torch.inf)
-                mass[part, of_group] += logits.softmax(2)[:, :, :stop].sum(1)
+    queries = query[0].index_select(1, row)  # [Hq, rows, D]
+    mass = torch.zeros(len(parts), heads, stop, device=key.device)
+    at_once = max(1, _LOGITS // length)
+    for head in range(heads):
+        for first in range(0, len(row), at_once):
+            some = slice(first, first + at_once)
+            logits = F.linear(queries[head, some], key[0, head // group]).float().mul_(scale)  # [rows, T]
+            logits[:, length - count :].masked_fill_(own > row[some, None], -torch.inf)
+            mass[:, head] += member[:, some] @ logits.softmax(1)[:, :stop]
     return mass
