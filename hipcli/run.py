@@ -18,10 +18,12 @@ from hipcli.engine.events import Done, Event, Token
 from hipcli.engine.resume import read
 from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import ExitCode, HipError
+from hipcli.evidence.citations import Citer
 from hipcli.evidence.reference import Evidence
 from hipcli.evidence.seeking import Seeker
 from hipcli.output import messages
 from hipcli.output.answers import AnswerWriter, Output, write_json
+from hipcli.output.citing import CitingWriter, reference_lines
 from hipcli.output.dry_run import write_budgets
 from hipcli.output.places import extract, source_lines
 from hipcli.output.progress import Update, progress
@@ -58,7 +60,8 @@ class Job:
     plan: Plan
     budget: Budget
     documents: Sequence[Document]
-    seeker: Seeker | None  # None where nobody asks what answers rest on
+    seeker: Seeker | None  # these two are None where nobody asks what answers rest on
+    citer: Citer | None
 
 
 def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
@@ -69,7 +72,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     """
     messages.set_quiet(settings.quiet)
     _prepare_libraries(settings)
-    prompt = templates.load(settings.prompt, settings.parameters, settings.length)
+    prompt = templates.load(settings.prompt, settings.parameters, settings.length, settings.cite)
     prompt.check(asks=any(question is not None for question in task.questions))
     with Output(settings.output) as output:
         start = time.monotonic()
@@ -145,7 +148,8 @@ def _plan(
         plan = Plan(settings.attention, hip, prompt_tokens, total, yarn, storage)
         seeks = (settings.sources or settings.extract) and not settings.dry_run and budget.fits
         seeker = Seeker(encoder, prompt, text, group) if seeks else None
-        jobs.append(Job(position if task.each else None, prefix, suffixes, plan, budget, group, seeker))
+        citer = Citer(group) if settings.cite else None
+        jobs.append(Job(position if task.each else None, prefix, suffixes, plan, budget, group, seeker, citer))
     return jobs
 
 
@@ -258,20 +262,25 @@ def _answer_question(
     # The passages for a question are found from its own tokens; for a summary it has to be written.
     unwritten = bool(settings.extract) and question is not None
     most = 1 if unwritten else settings.max_tokens
-    writer = AnswerWriter(streamed, title)
+    writer = AnswerWriter(streamed, title) if job.citer is None else CitingWriter(streamed, title)
     with progress("Answering", waiting) as update:
         if job.seeker is None:
             events = reader.answer(suffix, most)
         else:
             events = reader.answer(suffix, most, job.seeker.watch(question, suffix))
         done = _follow(events, writer, update)
-    evidence = None
+    evidence = Evidence()
     if job.seeker is not None and done.masses is not None:
         evidence = job.seeker.evidence(done.masses, settings.sources or settings.extract)
     if settings.extract:
         return _extracted(question, title, evidence, job, output, settings), done
-    if evidence is not None and streamed is not None:
-        output.write("\n" + source_lines(evidence.sources, job.documents))
+    if job.citer is not None and isinstance(writer, CitingWriter):
+        evidence = replace(evidence, citations=writer.cited(job.citer))
+    if streamed is not None:
+        if evidence.citations is not None:
+            output.write("\n" + reference_lines(evidence.citations, job.documents))
+        if evidence.sources is not None:
+            output.write("\n" + source_lines(evidence.sources, job.documents))
     if done.finish_reason == "length":
         messages.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
     elif done.finish_reason == "repetition":
@@ -286,13 +295,13 @@ def _answer_question(
 def _extracted(
     question: str | None,
     title: str | None,
-    evidence: Evidence | None,
+    evidence: Evidence,
     job: Job,
     output: Output,
     settings: Settings,
 ) -> Answer:
     """The passages instead of an answer."""
-    sources = evidence.sources if evidence else ()
+    sources = evidence.sources or ()
     text = extract(sources, job.documents)
     if not settings.as_json:
         writer = AnswerWriter(output, title)

@@ -15,6 +15,15 @@ _MOST = 1000
 class EvidenceOptions(Group):
     """What is said of the passages that an answer rests on."""
 
+    cite: Annotated[
+        bool,
+        typer.Option(
+            "--cite",
+            metavar="",
+            help="Ask for quotes with their pages, and look each of them up in the documents.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False
     sources: Annotated[
         int,
         typer.Option(

@@ -53,6 +53,7 @@ class Settings:
     top_p: float
     seed: int | None
     max_tokens: int
+    cite: bool
     sources: int
     extract: int
     as_json: bool
@@ -84,6 +85,7 @@ def gather(options: RunOptions, prompt: str, length: str | None = None, each: bo
         top_p=sampling.top_p,
         seed=sampling.seed,
         max_tokens=output.max_tokens,
+        cite=options.evidence.cite,
         sources=options.evidence.sources,
         extract=options.evidence.extract,
         as_json=output.as_json,
@@ -131,6 +133,8 @@ def _check(options: RunOptions, each: bool) -> None:
         raise _usage("--top-k 0 selects nothing", "say --attention streaming if that is what you want")
     if options.evidence.sources and options.evidence.extract:
         raise _usage("--sources and --extract exclude each other", "--extract prints the sources and no answer")
+    if options.evidence.cite and options.evidence.extract:
+        raise _usage("--cite and --extract exclude each other", "what --extract prints are quotes")
     if sampling.top_p <= 0:
         raise _usage("--top-p must be above 0")
     if "top_p" in sampling.given and sampling.temperature == 0:

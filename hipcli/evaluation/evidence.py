@@ -81,7 +81,7 @@ class _Run:
                 elif isinstance(event, Done):
                     done = event
             assert done is not None and done.masses is not None
-            by_attention = [each.passage for each in seeker.evidence(done.masses, RANKS[-1]).sources]
+            by_attention = [each.passage for each in seeker.evidence(done.masses, RANKS[-1]).sources or ()]
             scores = bm25([passage.text for passage in found], item.question)
             by_words = [found[index] for index in sorted(range(len(found)), key=lambda index: -scores[index])]
             evidence = _known(item, self.document) or _likely(item, self.document)

@@ -45,12 +45,12 @@ class SourcePassage:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one answer rests on.
+    """What one answer rests on, as far as it was asked for.
 
     `heat` has, for each document and each of its pages, the attention of the answer a token of the page, as far as it
     is more than any question attracts; 1 is the mean of all pages.
     """
 
-    citations: Sequence[Citation] = ()
-    sources: Sequence[SourcePassage] = ()
-    heat: Sequence[Sequence[float]] = ()
+    citations: Sequence[Citation] | None = None
+    sources: Sequence[SourcePassage] | None = None
+    heat: Sequence[Sequence[float]] | None = None

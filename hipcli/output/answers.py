@@ -189,6 +189,11 @@ class AnswerWriter:
         if self._output:
             self._output.write(text)
 
+    def mark(self, text: str) -> None:
+        """Write something between two pieces that is no part of the answer."""
+        if self._output:
+            self._output.write(text)
+
     def end(self) -> None:
         """End the answer's last line. The title of an empty answer is written, too."""
         if self._output:

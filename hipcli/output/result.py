@@ -7,7 +7,7 @@ from typing import Any
 from hipcli.cli.settings import Settings
 from hipcli.documents.document import Document
 from hipcli.engine.events import FinishReason
-from hipcli.evidence.reference import Evidence
+from hipcli.evidence.reference import Citation, Evidence
 from hipcli.output.places import passage_json
 from hipcli.planning.budget import GIB, DocumentCount
 from hipcli.planning.plan import Execution, Plan
@@ -29,7 +29,7 @@ class Answer:
     completion_tokens: int
     documents: Sequence[Document]  # that the prompt held
     fault: str | None = None
-    evidence: Evidence | None = None  # None where it was not asked for
+    evidence: Evidence = field(default_factory=Evidence)
 
     def as_json(self) -> dict[str, Any]:
         """Its object in the answers that `--json` prints."""
@@ -40,15 +40,28 @@ class Answer:
             "text": self.text,
             "finish_reason": self.finish_reason,
             "fault": self.fault,
-            "sources": None if self.evidence is None else [
+            "citations": None if self.evidence.citations is None else [
+                self._citation(citation, first) for citation in self.evidence.citations
+            ],
+            "sources": None if self.evidence.sources is None else [
                 {**passage_json(source.passage, self.documents, first), "score": round(source.score, 4)}
                 for source in self.evidence.sources
             ],
-            "heat": None if self.evidence is None else [
+            "heat": None if self.evidence.heat is None else [
                 {"document": f"d{first + number}", "pages": [round(value, 3) for value in pages]}
                 for number, pages in enumerate(self.evidence.heat, 1)
             ],
         }  # fmt: skip
+
+    def _citation(self, citation: Citation, first: int) -> dict[str, Any]:
+        found = citation.passage
+        return {
+            "quote": citation.quote,
+            "verified": citation.verified,
+            "score": citation.score,
+            "cited": citation.cited,
+            "found": None if found is None else passage_json(found, self.documents, first),
+        }
 
 
 @dataclass

@@ -22,7 +22,7 @@ from hipcli.documents.marks import marked_text, without_frame, without_marks
 from hipcli.errors import ExitCode, HipError
 
 BLOCKS = ("system", "documents", "question")
-RESERVED = frozenset({"documents", "question", "length"})
+RESERVED = frozenset({"documents", "question", "length", "cite"})
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_NAME = 200
@@ -96,8 +96,10 @@ class Prompt:
             raise HipError(f"prompt {self.name}: {error} in block {block}", None, ExitCode.USAGE) from error
 
 
-def load(name: str, parameters: Mapping[str, str], length: str | None = None) -> Prompt:
+def load(name: str, parameters: Mapping[str, str], length: str | None = None, cite: bool = False) -> Prompt:
     """The prompt `name`: a file if that looks like a path, else the user's or the packaged one of that name.
+
+    `cite` asks for quotes with their pages, where the template makes a difference of it.
 
     Raises HipError, exit code 2, for a prompt that cannot be found or read, a template with a fault or without
     one of its blocks, and a parameter the template has no use for.
@@ -120,7 +122,9 @@ def load(name: str, parameters: Mapping[str, str], length: str | None = None) ->
             known = ", ".join(sorted(wanted - RESERVED)) or "none"
             message = f"--param {parameter}: prompt {name} has no such parameter"
             raise HipError(message, f"its parameters: {known}", ExitCode.USAGE)
-    values = dict(parameters) if length is None else {**parameters, "length": length}
+    values: dict[str, Any] = {**parameters, "cite": cite}
+    if length is not None:
+        values["length"] = length
     return Prompt(name, template, values)
 
 
