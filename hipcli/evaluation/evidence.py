@@ -1,21 +1,24 @@
 """Whether the sources of an answer are where its evidence stands: `hip eval evidence`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hipcli.documents.document import Document
-from hipcli.engine.events import Done, Token
+from hipcli.engine.events import Done, Event, Token
 from hipcli.evaluation.bm25 import bm25
 from hipcli.evaluation.questions import SHORT_ANSWER, Item, Skipped, grouped, read
 from hipcli.evaluation.scoring import contains, token_f1
 from hipcli.evaluation.specs import Spec
 from hipcli.evaluation.subject import Subject
 from hipcli.evaluation.units import Outcome, Unit
+from hipcli.evidence.citations import Citer
 from hipcli.evidence.passages import passages
 from hipcli.evidence.reference import Passage
 from hipcli.evidence.seeking import Seeker
+from hipcli.prompt import templates
 
 RANKS = (1, 3, 5)
+CITED_ANSWER = 192  # tokens, with its quotes
 TASK = "evidence"
 _STRETCH = 2000  # characters that stand for a page in texts without pages
 _ALIKE = 0.5  # F1 of words from which an answer counts as right
@@ -37,14 +40,14 @@ def units(
     skipped = []
     for number, (kind, path, group) in enumerate(grouped(items, n, seed)):
         document = read(path)
-        encoder, prompt = subject.encoder, subject.prompt
-        tokens = len(encoder.prefix(prompt.documents([document]))) + SHORT_ANSWER
+        encoder, prompt = subject.encoder, templates.load("ask", {}, cite=True)
+        tokens = len(encoder.prefix(prompt.documents([document]))) + CITED_ANSWER
         tokens += max(len(encoder.suffix(prompt.question([document], item.question))) for item in group)
         if tokens > context:
             skipped.append(Skipped(path.name, len(group), tokens))
             continue
         for known in (True, False):
-            chosen = [item for item in group if bool(_known(item, document)) == known]
+            chosen = [item for item in group if bool(known_pages(item, document)) == known]
             if chosen:
                 inputs = {"document": document.sha256, "questions": [item.id for item in chosen]}
                 name = kind if known else kind + _LIKELY
@@ -54,7 +57,11 @@ def units(
 
 @dataclass(frozen=True)
 class _Run:
-    """Asks the questions of one document, and ranks its passages by attention and by BM25."""
+    """Asks the questions of one document, and ranks its passages by attention and by BM25; and once more for quotes.
+
+    `cited` are answers with a quote that is verified; `reference` are such quotes, and whether they are on a page of
+    the evidence or hold an answer.
+    """
 
     document: Document
     items: list[Item]
@@ -70,38 +77,49 @@ class _Run:
         for _ in engine.read(encoder.prefix(text)):
             pass
         columns: dict[str, list[float]] = {f"{name}_{rank}": [] for name in ("sources", "bm25") for rank in RANKS}
-        columns["watch_share"] = []
+        columns |= {"watch_share": [], "cited": [], "reference": []}
+        citing = templates.load("ask", {}, cite=True)
+        citer = Citer(documents)
         right, answers = [], []
         for item in self.items:
+            evidence = known_pages(item, self.document) or likely_pages(item, self.document)
             suffix = encoder.suffix(prompt.question(documents, item.question))
-            answer, done = "", None
-            for event in engine.answer(suffix, SHORT_ANSWER, seeker.watch(item.question, suffix)):
-                if isinstance(event, Token):
-                    answer += event.text
-                elif isinstance(event, Done):
-                    done = event
-            assert done is not None and done.masses is not None
+            events = list(engine.answer(suffix, SHORT_ANSWER, seeker.watch(item.question, suffix)))
+            answer, done = _text(events), events[-1]
+            assert isinstance(done, Done) and done.masses is not None
             by_attention = [each.passage for each in seeker.evidence(done.masses, RANKS[-1]).sources or ()]
             scores = bm25([passage.text for passage in found], item.question)
             by_words = [found[index] for index in sorted(range(len(found)), key=lambda index: -scores[index])]
-            evidence = _known(item, self.document) or _likely(item, self.document)
             for name, ranked in (("sources", by_attention), ("bm25", by_words)):
                 for rank in RANKS:
-                    hit = any(_page(passage, self.document) in evidence for passage in ranked[:rank])
+                    hit = any(page_of(passage, self.document) in evidence for passage in ranked[:rank])
                     columns[f"{name}_{rank}"].append(float(hit))
+            for_quotes = encoder.suffix(citing.question(documents, item.question))
+            citations = citer.citations(_text(engine.answer(for_quotes, CITED_ANSWER)))
+            verified = [each.passage for each in citations if each.verified and each.passage is not None]
+            columns["cited"].append(float(bool(verified)))
+            columns["reference"] += [
+                float(page_of(each, self.document) in evidence or bool(contains(each.text, item.answers)))
+                for each in verified
+            ]
             columns["watch_share"].append(round(done.watch_s / max(done.decode_s, 1e-9), 4))
             right.append(contains(answer, item.answers) or float(token_f1(answer, item.answers) >= _ALIKE))
             answers.append(answer)
         return Outcome(columns, {"ids": [item.id for item in self.items], "answers": answers, "right": right})
 
 
-def _page(passage: Passage, document: Document) -> _Page:
+def _text(events: Iterable[Event]) -> str:
+    """The text of an answer."""
+    return "".join(event.text for event in events if isinstance(event, Token)).strip()
+
+
+def page_of(passage: Passage, document: Document) -> _Page:
     if document.unit is not None:
         return passage.page, 0
     return passage.page, (passage.start + passage.stop) // 2 // _STRETCH
 
 
-def _known(item: Item, document: Document) -> set[_Page]:
+def known_pages(item: Item, document: Document) -> set[_Page]:
     """The pages where the evidence stands; none where nobody says."""
     if item.page is not None:
         return {(item.page - 1, 0)}
@@ -118,7 +136,7 @@ def _known(item: Item, document: Document) -> set[_Page]:
     return found
 
 
-def _likely(item: Item, document: Document) -> set[_Page]:
+def likely_pages(item: Item, document: Document) -> set[_Page]:
     """The page whose words are most like those of the answers."""
     stretches = []
     for number, page in enumerate(document.pages):

@@ -26,6 +26,8 @@ INTERVALS: dict[str, Kind] = {
     "decode_top1": "wilson",
     **{f"{name}_{rank}": "wilson" for name in ("sources", "bm25") for rank in (1, 3, 5)},
     "watch_share": "bootstrap",
+    "cited": "wilson",
+    "reference": "wilson",
     "share": "bootstrap",
     "probability": "bootstrap",
     "f1": "bootstrap",
@@ -70,14 +72,21 @@ def _answered_right(record: Record) -> Record | None:
     right = record["details"].get("right")
     if not right or not any(right):
         return None
-    columns = record["columns"].items()
-    kept = {name: [value for value, known in zip(values, right, strict=True) if known] for name, values in columns}
+    kept = {
+        name: [value for value, known in zip(values, right, strict=True) if known]
+        for name, values in record["columns"].items()
+        if len(values) == len(right)
+    }
     return {**record, "columns": kept}
 
 
 def _row(spec: Spec, group: str, mine: list[Record], first: list[Record]) -> Row:
     # Metrics that only some groups have cannot be averaged over all of them.
-    names = [name for name in mine[0]["columns"] if all(name in record["columns"] for record in mine)]
+    names = [
+        name
+        for name in mine[0]["columns"]
+        if all(name in record["columns"] for record in mine) and any(record["columns"][name] for record in mine)
+    ]
     row: Row = {
         "attention": spec.text,
         "settings": spec.settings(),
@@ -105,7 +114,8 @@ def _metric(name: str, mine: list[Record], first: list[Record]) -> Row:
     differences = [
         a - b
         for record in mine
-        if _place(record) in other
+        # Answers of two specs may have different numbers of references.
+        if len(other.get(_place(record), ())) == len(record["columns"][name])
         for a, b in zip(record["columns"][name], other[_place(record)], strict=True)
     ]
     if differences:
