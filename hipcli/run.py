@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from hipcli.cli.options import GPU_REFRESH
@@ -21,10 +21,11 @@ from hipcli.errors import ExitCode, HipError
 from hipcli.evidence.citations import Citer
 from hipcli.evidence.reference import Evidence
 from hipcli.evidence.seeking import Seeker
-from hipcli.output import messages
+from hipcli.output import heatmap, messages
 from hipcli.output.answers import AnswerWriter, Output, write_json
 from hipcli.output.citing import CitingWriter, reference_lines
 from hipcli.output.dry_run import write_budgets
+from hipcli.output.html.report import report
 from hipcli.output.places import extract, source_lines
 from hipcli.output.progress import Update, progress
 from hipcli.output.reading import ReadingReport
@@ -35,6 +36,8 @@ from hipcli.planning.plan import Plan
 from hipcli.planning.positions import place
 from hipcli.prompt import templates
 from hipcli.prompt.tokens import PromptEncoder
+
+REPORTED = 5  # sources of an answer in a report, unless --sources says otherwise
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     _prepare_libraries(settings)
     prompt = templates.load(settings.prompt, settings.parameters, settings.length, settings.cite)
     prompt.check(asks=any(question is not None for question in task.questions))
-    with Output(settings.output) as output:
+    if settings.heatmap is not None:
+        heatmap.check(settings.heatmap)
+    with Output(settings.output) as output, _report_file(settings) as page:
         start = time.monotonic()
         report = ReadingReport()
         documents = _read_documents(paths, settings, report)
@@ -98,6 +103,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         result.titled = len(jobs) * len(task.questions) > 1
         if fitting:
             _answer(task, fitting, model, output, result)
+            _picture(result, page)
         failed = failed or any(answer.fault for answer in result.answers)
         return _exit_code(failed, too_long=len(fitting) < len(jobs))
 
@@ -146,9 +152,9 @@ def _plan(
             can_reach=model.limits is None,
         )
         plan = Plan(settings.attention, hip, prompt_tokens, total, yarn, storage)
-        seeks = (settings.sources or settings.extract) and not settings.dry_run and budget.fits
+        seeks = settings.wants_sources and not settings.dry_run and budget.fits
         seeker = Seeker(encoder, prompt, text, group) if seeks else None
-        citer = Citer(group) if settings.cite else None
+        citer = Citer(group) if settings.cite or settings.html else None
         jobs.append(Job(position if task.each else None, prefix, suffixes, plan, budget, group, seeker, citer))
     return jobs
 
@@ -184,6 +190,18 @@ def _announce(jobs: Sequence[Job], model: str, settings: Settings) -> None:
         most = max(budget.memory.needed for budget in coded)
         full = max(budget.otherwise.needed for budget in coded if budget.otherwise)
         messages.say(f"hip: keys and values are kept as int8: {most / GIB:.1f} GiB in all instead of {full / GIB:.1f}")
+
+
+def _report_file(settings: Settings) -> AbstractContextManager[Output | None]:
+    """Where --html writes to: opened before anything is read, so that what cannot be written is told at once."""
+    return nullcontext() if settings.html is None or settings.dry_run else Output(settings.html)
+
+
+def _picture(result: Result, page: Output | None) -> None:
+    if page is not None:
+        page.write(report(result))
+    if result.settings.heatmap is not None:
+        heatmap.draw(result, result.settings.heatmap)
 
 
 def _answer(task: Task, jobs: list[Job], model: runtime.Runtime, output: Output, result: Result) -> None:
@@ -262,7 +280,7 @@ def _answer_question(
     # The passages for a question are found from its own tokens; for a summary it has to be written.
     unwritten = bool(settings.extract) and question is not None
     most = 1 if unwritten else settings.max_tokens
-    writer = AnswerWriter(streamed, title) if job.citer is None else CitingWriter(streamed, title)
+    writer = CitingWriter(streamed, title) if settings.cite else AnswerWriter(streamed, title)
     with progress("Answering", waiting) as update:
         if job.seeker is None:
             events = reader.answer(suffix, most)
@@ -271,16 +289,17 @@ def _answer_question(
         done = _follow(events, writer, update)
     evidence = Evidence()
     if job.seeker is not None and done.masses is not None:
-        evidence = job.seeker.evidence(done.masses, settings.sources or settings.extract)
+        evidence = job.seeker.evidence(done.masses, settings.sources or settings.extract or REPORTED)
     if settings.extract:
         return _extracted(question, title, evidence, job, output, settings), done
-    if job.citer is not None and isinstance(writer, CitingWriter):
-        evidence = replace(evidence, citations=writer.cited(job.citer))
+    if job.citer is not None:
+        cited = writer.cited(job.citer) if isinstance(writer, CitingWriter) else job.citer.citations(writer.text)
+        evidence = replace(evidence, citations=cited)
     if streamed is not None:
-        if evidence.citations is not None:
-            output.write("\n" + reference_lines(evidence.citations, job.documents))
-        if evidence.sources is not None:
-            output.write("\n" + source_lines(evidence.sources, job.documents))
+        if settings.cite:
+            output.write("\n" + reference_lines(evidence.citations or (), job.documents))
+        if settings.sources:
+            output.write("\n" + source_lines(evidence.sources or (), job.documents))
     if done.finish_reason == "length":
         messages.warn(f"the answer was stopped at {settings.max_tokens} tokens; allow more with --max-tokens")
     elif done.finish_reason == "repetition":

@@ -86,7 +86,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Plot prefill time against prompt length. Raises HipError where matplotlib is missing or the file fails."""
-    figure = blank("bench", (9.5, 4.5))
+    figure = blank("bench: --plot", (9.5, 4.5))
     axes = figure.subplots()
     chosen = [row for row in rows if row.kind == "prefill" and row.data == "random"]
     for method in dict.fromkeys(row.method for row in chosen):

@@ -1,6 +1,7 @@
 """Options for what an answer rests on."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,26 @@ class EvidenceOptions(Group):
             rich_help_panel=o.OUTPUT,
         ),
     ] = 0
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write a web page, too: the answers with what they rest on, and what was read. It loads nothing.",
+            rich_help_panel=o.OUTPUT,
+            show_default=False,
+        ),
+    ] = None
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(
+            "--heatmap",
+            metavar="FILE",
+            help="Draw, too, page by page, where the attention of the answers lies: a PNG, PDF or SVG file.",
+            rich_help_panel=o.OUTPUT,
+            show_default=False,
+        ),
+    ] = None
     extract: Annotated[
         int,
         typer.Option(

@@ -56,11 +56,18 @@ class Settings:
     cite: bool
     sources: int
     extract: int
+    html: Path | None
+    heatmap: Path | None
     as_json: bool
     output: Path | None
     dry_run: bool
     verbose: bool
     quiet: bool
+
+    @property
+    def wants_sources(self) -> bool:
+        """Whether anything is to be shown of what the attention of answers lies on."""
+        return bool(self.sources or self.extract or self.html or self.heatmap)
 
 
 def gather(options: RunOptions, prompt: str, length: str | None = None, each: bool = False) -> Settings:
@@ -88,6 +95,8 @@ def gather(options: RunOptions, prompt: str, length: str | None = None, each: bo
         cite=options.evidence.cite,
         sources=options.evidence.sources,
         extract=options.evidence.extract,
+        html=options.evidence.html,
+        heatmap=options.evidence.heatmap,
         as_json=output.as_json,
         output=None if output.file == STDOUT else output.file,
         dry_run=output.dry_run,

@@ -8,7 +8,7 @@ from hipcli.output.figure import blank, save
 
 def draw(maps: Mapping[str, Mapping[int, Sequence[float | None]]], path: Path) -> None:
     """One panel a spec, colour for the share found. Raises HipError where matplotlib is missing or the file fails."""
-    figure = blank("eval", (6, 1 + 1.2 * sum(0.5 + len(cells) * 0.3 for cells in maps.values())))
+    figure = blank("eval: --plot", (6, 1 + 1.2 * sum(0.5 + len(cells) * 0.3 for cells in maps.values())))
     panels = figure.subplots(len(maps), squeeze=False)[:, 0]
     for panel, (name, cells) in zip(panels, maps.items(), strict=True):
         values = [[float("nan") if share is None else share for share in shares] for shares in cells.values()]

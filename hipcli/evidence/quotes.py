@@ -50,7 +50,8 @@ def quotes(answer: str) -> list[Quote]:
             near = None
         if near is None:
             begin = max(start - _NEAR, kept[index - 1][1] if index else 0)
-            near = next((page for page in reversed(named) if begin <= page.start() < start), None)
+            before = (page for page in reversed(named) if begin <= page.start() < start and page.start() not in taken)
+            near = next(before, None)
             if near is not None and _SENTENCE_END.search(answer[near.end() : start].strip()):
                 near = None
         if near is not None:

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def blank(command: str, size: tuple[float, float]) -> "Figure":
-    """An empty figure of `size` inches for --plot of `command`. Raises HipError where matplotlib is missing."""
+def blank(option: str, size: tuple[float, float]) -> "Figure":
+    """An empty figure of `size` inches for `option`. Raises HipError where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise HipError(f"{command}: --plot needs the package matplotlib", "pip install 'hipcli[eval]'") from error
+        raise HipError(f"{option} needs the package matplotlib", "pip install 'hipcli[eval]'") from error
     return Figure(figsize=size, layout="constrained")
 
 

@@ -11,17 +11,25 @@ from hipcli.output.messages import one_line
 def place(passage: Passage, documents: Sequence[Document]) -> str:
     """Where a passage stands: "book.pdf, page 12"; in documents without pages, by the line."""
     document = documents[passage.document]
-    page = document.pages[passage.page]
     if document.unit is None:
-        where = f"line {page.text.count(chr(10), 0, passage.start) + 1:,}"
-    elif page.label is None or page.label == str(page.number):
-        where = f"{document.unit} {page.number}"
-    elif document.unit == "page":
-        where = f"page {page.label} (page {page.number} of the file)"
-    else:
-        where = f"{document.unit} {page.number}, {page.label}"
-    name = "standard input" if document.path == "-" else document.path
-    return one_line(f"{name}, {where}")
+        line = document.pages[passage.page].text.count("\n", 0, passage.start) + 1
+        return one_line(f"{name_of(document)}, line {line:,}")
+    return one_line(f"{name_of(document)}, {page_name(document, passage.page)}")
+
+
+def name_of(document: Document) -> str:
+    """What a document is called."""
+    return "standard input" if document.path == "-" else document.path
+
+
+def page_name(document: Document, index: int) -> str:
+    """What a page is called: "page 12", "page xii (page 14 of the file)", "sheet 2, Budget"."""
+    page, unit = document.pages[index], document.unit or "page"
+    if page.label is None or page.label == str(page.number):
+        return f"{unit} {page.number}"
+    if unit == "page":
+        return f"page {page.label} (page {page.number} of the file)"
+    return f"{unit} {page.number}, {page.label}"
 
 
 def passage_json(passage: Passage, documents: Sequence[Document], first: int = 0) -> dict[str, Any]:

@@ -31,9 +31,14 @@ class Answer:
     fault: str | None = None
     evidence: Evidence = field(default_factory=Evidence)
 
+    @property
+    def first(self) -> int:
+        """The position of the first of `documents` among all that were read."""
+        return self.document or 0
+
     def as_json(self) -> dict[str, Any]:
         """Its object in the answers that `--json` prints."""
-        first = self.document or 0
+        first = self.first
         return {
             "question": self.question,
             "document": None if self.document is None else f"d{first + 1}",
