@@ -1,7 +1,7 @@
 """Documents and a question in, an answer as events out. The documents are read once for many questions."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hip_attention.cache.layer import SparseAttention
 from hip_attention.config import HipConfig
@@ -70,13 +70,18 @@ class Engine:
         """Take over what `export` gave for the next tokens of the same prefix; `read` goes on behind them."""
         self.context.restore(tokens)
 
-    def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
+    def truncate(self, length: int) -> None:
+        """Forget every token from `length` on."""
+        self.context.truncate(length)
+
+    def read(self, ids: Sequence[int], to_the_end: bool = False) -> Iterator[PrefillProgress]:
         """Read the prefix all questions share, from where it is not restored.
 
         A last, incomplete query block is left to be read with each question: then every mask, and so every answer, is
-        the one that prefix and question would give if they were read at once.
+        the one that prefix and question would give if they were read at once. `to_the_end` reads it, too, once, for a
+        conversation in which nothing is read again.
         """
-        whole = len(ids) // self._block_q * self._block_q
+        whole = len(ids) if to_the_end else len(ids) // self._block_q * self._block_q
         restored = self.length
         self._tail = list(ids[whole:])
         yield PrefillProgress(restored, len(ids))
@@ -85,8 +90,14 @@ class Engine:
         if self._tail:
             yield PrefillProgress(len(ids), len(ids))
 
-    def answer(self, ids: Sequence[int], max_tokens: int) -> Iterator[Event]:
-        """Read a question (not empty), decode its answer, and forget both again, so that another can be asked."""
+    def answer(
+        self, ids: Sequence[int], max_tokens: int, *, keeps: bool = False, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Event]:
+        """Read a question (not empty), decode its answer, and forget both again, so that another can be asked.
+
+        With `keeps`, both stay, and what is asked next comes behind them; the last of `Done.tokens` may not be among
+        what is read, which `length` tells. `stopped` is asked before every token whether the answer is to end.
+        """
         prefix = self.length
         begin = time.perf_counter()
         try:
@@ -103,6 +114,9 @@ class Engine:
             produced: list[int] = []
             text = held = ""
             while True:
+                if stopped():
+                    finish = "interrupted"
+                    break
                 if token in self._stops:
                     finish = "stop"
                     break
@@ -123,6 +137,7 @@ class Engine:
             if (held or piece) and fault is None:
                 yield Token(held + piece)
             decode_s = time.perf_counter() - prefilled
-            yield Done(finish, len(ids), len(produced), prefilled - begin, decode_s, fault)
+            yield Done(finish, len(ids), len(produced), prefilled - begin, decode_s, fault, tuple(produced))
         finally:
-            self.context.truncate(prefix)
+            if not keeps:
+                self.context.truncate(prefix)

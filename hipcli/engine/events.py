@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-FinishReason = Literal["stop", "length", "repetition"]
+FinishReason = Literal["stop", "length", "repetition", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Token:
 class Done:
     """The answer is complete. Times are seconds of wall clock for this answer alone.
 
-    `fault` says why the text is no answer (see `no_answer`): then none of it may have come as tokens.
+    `fault` says why the text is no answer (see `no_answer`): then none of it may have come as tokens. `tokens` are the
+    ids of the answer, without the one that ends it.
     """
 
     finish_reason: FinishReason
@@ -34,6 +35,7 @@ class Done:
     prefill_s: float
     decode_s: float
     fault: str | None = None
+    tokens: tuple[int, ...] = ()
 
 
 Event = PrefillProgress | Token | Done
