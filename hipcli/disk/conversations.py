@@ -1,9 +1,9 @@
 """Turns of a conversation, stored with the session of its documents.
 
 In the session's folder, conversation.json holds the turns, as text and as token ids, and lists segments with the keys
-and values behind those of the session: first the documents' last, incomplete query block, then one segment a turn. Names
-of segments are never used twice, and the file that lists them is written last: a process that is killed leaves the
-conversation as it was before.
+and values behind those of the session: first the documents' last, incomplete query block, then one segment a turn.
+Names of segments are never used twice, and the file that lists them is written last: a process that is killed leaves
+the conversation as it was before.
 """
 
 import json
@@ -74,8 +74,8 @@ class KeptConversation:
     def save(self, turns: Sequence[Turn], length: int, snapshot: Callable[[int, int], "Snapshot"]) -> None:
         """Store `turns` and the keys and values of the tokens before `length` that are not stored yet.
 
-        What is stored of tokens from `length` on is forgotten. Before tokens are read that differ from stored ones, this
-        is to be called with the length up to which they do not. Raises HipError when the disk cannot be written.
+        What is stored of tokens from `length` on is forgotten. Before tokens are read that differ from stored ones,
+        this is to be called with the length up to which they do not. Raises HipError when the disk cannot be written.
         """
         before = self._content
         kept = tuple(segment for segment in before.segments if segment.stop <= length)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hipcli.cli.options import KvStorage
 from hipcli.disk import conversations, files, paths, segments
-from hipcli.disk.session_header import HEADER_FILE, Basis, Header, Segment, read_header, write_header
+from hipcli.disk.session_header import HEADER_FILE, Basis, Header, read_header, write_header
 from hipcli.errors import ExitCode, HipError
 
 if TYPE_CHECKING:

@@ -123,8 +123,8 @@ class Conversation:
         self.turns = []
         self._cut(self._documents, self._documents)
 
-    def drop(self, count: int) -> Iterator[PrefillProgress]:
-        """Forget the oldest `count` turns, and read the others again, behind the documents."""
+    def drop(self, count: int) -> None:
+        """Forget the oldest `count` turns. The others are to be read again behind the documents: see `catch_up`."""
         kept = self.turns[count:]
         self.forget()
         for turn in kept:
@@ -133,6 +133,9 @@ class Conversation:
                 Turn(turn.question, turn.answer, tuple(asked), turn.said, turn.finish_reason, start, start)
             )
             self._ids += (*asked, *turn.said)
+
+    def catch_up(self) -> Iterator[PrefillProgress]:
+        """Read what is said and not read now; else the next question would bring it along."""
         yield from self._read(len(self._ids))
 
     def _read(self, length: int) -> Iterator[PrefillProgress]:

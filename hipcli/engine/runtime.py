@@ -30,7 +30,7 @@ from hipcli.prompt.tokenizer import Tokenizer, load_tokenizer
 if TYPE_CHECKING:
     import torch
 
-    from hipcli.disk.sessions import Snapshot
+    from hipcli.disk.segments import Snapshot
     from hipcli.models.language_model import LoadedModel
 
 

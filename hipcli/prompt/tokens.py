@@ -108,7 +108,13 @@ class PromptEncoder:
         end, closing = self._ending(ending)
         if not control:
             return [], before, False, end, closing
-        return [*self._plain(before, begins=False), *self._own(control)], after, self._begins_behind(control), end, closing
+        return (
+            [*self._plain(before, begins=False), *self._own(control)],
+            after,
+            self._begins_behind(control),
+            end,
+            closing,
+        )
 
     def _ending(self, own: str) -> tuple[str, list[int]]:
         """The template's own text behind a question: text up to its control tokens, and the ids of the rest."""

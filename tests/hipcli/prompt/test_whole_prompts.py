@@ -134,7 +134,9 @@ def test_parts_have_the_ids_of_the_whole(kind: str, system: str, documents: str,
 
 def talked(theirs: Any, asked: list[str]) -> list[int]:
     """The ids of a whole conversation, up to where the answer to the last question begins."""
-    roles = [role for pair in zip(asked, ANSWERS, strict=False) for role in zip(("user", "assistant"), pair, strict=True)]
+    roles = [
+        role for pair in zip(asked, ANSWERS, strict=False) for role in zip(("user", "assistant"), pair, strict=True)
+    ]
     roles += [("user", text) for text in asked[len(ANSWERS) :]]
     messages = [{"role": role, "content": text} for role, text in roles]
     made: list[int] = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
