@@ -34,6 +34,7 @@ from hipcli.planning import kv_cache
 from hipcli.planning.budget import GIB, Budget, DocumentCount
 from hipcli.planning.plan import Plan
 from hipcli.planning.positions import place
+from hipcli.planning.room import room_for
 from hipcli.prompt import templates
 from hipcli.prompt.tokens import PromptEncoder
 
@@ -44,13 +45,16 @@ REPORTED = 5  # sources of an answer in a report, unless --sources says otherwis
 class Task:
     """What to do with the documents. A question of None leaves it to the prompt what to ask.
 
-    `each` reads the documents one by one instead of together; `can_split`: the user could ask for that.
+    `each` reads the documents one by one instead of together; `can_split`: the user could ask for that. `converses`:
+    questions and answers stay, and take up to `room` tokens, None where that is to suit the documents.
     """
 
     command: str
     questions: Sequence[str | None]
     each: bool = False
     can_split: bool = False
+    converses: bool = False
+    room: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     raised as HipError.
     """
     messages.set_quiet(settings.quiet)
-    _prepare_libraries(settings)
+    prepare_libraries(settings)
     prompt = templates.load(settings.prompt, settings.parameters, settings.length, settings.cite)
     prompt.check(asks=any(question is not None for question in task.questions))
     if settings.heatmap is not None:
@@ -82,19 +86,19 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     with Output(settings.output) as output, _report_file(settings) as page:
         start = time.monotonic()
         report = ReadingReport()
-        documents = _read_documents(paths, settings, report)
+        documents = read_documents(paths, settings, report)
         if not documents:
             return ExitCode.FAILED
         read_s = time.monotonic() - start
         failed = report.failed
         model = runtime.open_runtime(settings, messages.say)
-        jobs = _plan(task, documents, prompt, model, settings)
+        jobs = plan_jobs(task, documents, prompt, model, settings)
         if settings.dry_run:
             budgets = [job.budget for job in jobs]
             write_budgets(output, task.command, model.name, budgets, report.as_json() if settings.as_json else None)
             return _exit_code(failed, too_long=not all(job.budget.fits for job in jobs))
-        fitting = [job for job in jobs if _fits(job, model.name, task.can_split)]
-        _announce(fitting, model.name, settings)
+        fitting = [job for job in jobs if fits(job, model.name, task.can_split)]
+        announce(fitting, model.name, settings)
         counts = [count for job in jobs for count in job.budget.documents]
         result = Result(task.command, settings, model.name, model.revision, model.shape.window)
         result.reading = report.as_json()
@@ -108,20 +112,22 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         return _exit_code(failed, too_long=len(fitting) < len(jobs))
 
 
-def _read_documents(paths: list[str] | None, settings: Settings, report: ReadingReport) -> list[Document]:
+def read_documents(paths: list[str] | None, settings: Settings, report: ReadingReport) -> list[Document]:
+    """The documents at `paths` that can be read; `report` tells of the others."""
     stdin = standard_input()
     found = default_paths(paths, stdin)
     with progress("Reading", not settings.quiet):
         return list(report.read(found, settings.read_options, stdin))
 
 
-def _plan(
+def plan_jobs(
     task: Task,
     documents: list[Document],
     prompt: templates.Prompt,
     model: runtime.Runtime,
     settings: Settings,
 ) -> list[Job]:
+    """What to read and what it takes, a job for each context. Nothing is refused here for want of room or memory."""
     encoder = PromptEncoder(model.tokenizer, prompt.system())
     groups = [[document] for document in documents] if task.each else [documents]
     kept = None if settings.session is None else sessions.kv_cache_of(settings.session)
@@ -134,7 +140,11 @@ def _plan(
         prefix = encoder.prefix(text)
         suffixes = [encoder.suffix(prompt.question(group, question)) for question in task.questions]
         prompt_tokens = len(prefix) + max(len(suffix) for suffix in suffixes)
-        total = prompt_tokens + settings.max_tokens
+        reserved = settings.max_tokens
+        if task.converses:
+            placing = (asked, settings.positions, model.shape, settings.unasked, model.limits)
+            reserved = task.room or room_for(prompt_tokens, settings.max_tokens, *placing)
+        total = prompt_tokens + reserved
         hip, yarn = place(asked, settings.positions, total, model.shape, settings.unasked, model.limits)
         full = model.memory(total, hip, "full")
         int8 = None if hip.backend == "dense" or model.limits is not None else model.memory(total, hip, "int8")
@@ -142,7 +152,7 @@ def _plan(
         budget = Budget(
             documents=tuple(_count(document, encoder) for document in group),
             prompt_tokens=prompt_tokens,
-            answer_tokens=settings.max_tokens,
+            answer_tokens=reserved,
             window=model.shape.window,
             memory=int8 if int8 and storage == "int8" else full,
             packed=hip.packed_from is not None,
@@ -150,6 +160,7 @@ def _plan(
             kv_cache=storage,
             otherwise=full if storage == "int8" else int8,
             can_reach=model.limits is None,
+            converses=task.converses,
         )
         plan = Plan(settings.attention, hip, prompt_tokens, total, yarn, storage)
         seeks = settings.wants_sources and not settings.dry_run and budget.fits
@@ -169,14 +180,15 @@ def _count(document: Document, encoder: PromptEncoder) -> DocumentCount:
     )
 
 
-def _fits(job: Job, model: str, can_split: bool) -> bool:
+def fits(job: Job, model: str, can_split: bool) -> bool:
+    """Whether a job can be done; where not, says why."""
     error = job.budget.refusal(model, can_split)
     if error is not None:
         messages.report(error)
     return error is None
 
 
-def _announce(jobs: Sequence[Job], model: str, settings: Settings) -> None:
+def announce(jobs: Sequence[Job], model: str, settings: Settings) -> None:
     """Say it when a context is read beyond what the model was trained for, or kept as int8 for want of memory."""
     longest: dict[str, Budget] = {}
     for budget in sorted((job.budget for job in jobs), key=lambda budget: budget.total_tokens):
@@ -354,7 +366,7 @@ def _exit_code(failed: bool, too_long: bool) -> ExitCode:
     return ExitCode.FAILED if failed else ExitCode.DONE
 
 
-def _prepare_libraries(settings: Settings) -> None:
+def prepare_libraries(settings: Settings) -> None:
     """Set what the libraries read once, when they are imported."""
     wait_without_spinning()
     if settings.verbose:

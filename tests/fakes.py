@@ -80,6 +80,7 @@ class FakeRuntime:
     on_gpu: bool = False
     loads: int = 0
     reads: list[str] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)  # but for the end of the documents, which goes with single questions
     questions: list[str] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     limits: str | None = None
@@ -133,17 +134,30 @@ class FakeReader:
         assert layer["key"].equal(-layer["value"])
         self.kept += layer["key"].flatten().tolist()
 
-    def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
+    def truncate(self, length: int) -> None:
+        del self.kept[length:]
+
+    def read(self, ids: Sequence[int], to_the_end: bool = False) -> Iterator[PrefillProgress]:
         assert self.kept == list(ids[: self.length])
         self.ids = list(ids)
         self.fake.reads.append(self.fake.tokenizer.decode(ids[self.length :]))
+        last = len(ids) if to_the_end else len(ids) // 64 * 64
         for done in range(self.length, len(ids), 64):
             time.sleep(self.fake.delay)
             yield PrefillProgress(done, len(ids))
-            self.kept = list(ids[: min(done + 64, len(ids) // 64 * 64)])
+            self.fake.sent += ids[self.length : min(done + 64, last)]
+            self.kept = list(ids[: min(done + 64, last)])
         yield PrefillProgress(len(ids), len(ids))
 
-    def answer(self, ids: Sequence[int], max_tokens: int, watch: Any = None) -> Iterator[Event]:
+    def answer(
+        self,
+        ids: Sequence[int],
+        max_tokens: int,
+        watch: Any = None,
+        *,
+        keeps: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
         fake = self.fake
         if fake.failure:
             raise fake.failure
@@ -151,11 +165,22 @@ class FakeReader:
         fake.answering += 1
         pieces = fake.script.pop(0) if fake.script else fake.pieces
         yield PrefillProgress(len(ids), len(ids))
+        said: list[str] = []
+        finish_reason = fake.finish_reason
         for piece in pieces:
             time.sleep(fake.delay)
+            if stopped():
+                finish_reason = "interrupted"
+                break
+            said.append(piece)
             yield Token(piece)
+        fault = fake.fault or (None if said else "the answer is empty")
+        tokens = fake.tokenizer.encode("".join(said), control=False)
+        self.fake.sent += [*ids, *tokens]
+        if keeps:
+            self.kept += [*ids, *tokens]
         masses = None if watch is None else self._masses(watch)
-        yield Done(fake.finish_reason, len(ids), len(pieces), 0.5, 0.25, fake.fault, masses)  # type: ignore[arg-type]
+        yield Done(finish_reason, len(ids), len(said), 0.5, 0.25, fault, tuple(tokens), masses)  # type: ignore[arg-type]
         fake.answering -= 1
 
     def _masses(self, watch: Watch) -> Masses:

@@ -10,6 +10,7 @@ from hipcli.cli import config_file
 from hipcli.cli.commands.ask import ask
 from hipcli.cli.commands.bench import app as bench
 from hipcli.cli.commands.cache import app as cache
+from hipcli.cli.commands.chat import chat
 from hipcli.cli.commands.doctor import doctor
 from hipcli.cli.commands.eval import eval
 from hipcli.cli.commands.extract import extract
@@ -50,6 +51,14 @@ app.command(
         'hip ask --json --questions questions.txt lease.pdf | jq -r ".answers\\[].text"',
     ),
 )(ask)
+app.command(
+    short_help="Talk about documents, read only once.",
+    epilog=_examples(
+        "hip chat report.pdf",
+        "hip chat --session book book.epub",
+        "hip chat --quiet lease.pdf < questions.txt",
+    ),
+)(chat)
 app.command(epilog=_examples("hip extract --pages 1-3 book.pdf", "hip extract --json docs/"))(extract)
 app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hipcli.disk import converted, files, sessions
+from hipcli.disk import conversations, converted, files, sessions
 from hipcli.disk.session_header import HEADER_FILE, read_header
 from hipcli.errors import ExitCode, HipError
 
@@ -19,6 +19,7 @@ Kind = Literal["session", "model", "left over"]
 _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}-v\d+")
 _SESSION_FILE = re.compile(
     rf"{re.escape(HEADER_FILE)}|{re.escape(sessions.TOKENS_FILE)}|\d+-\d+\.safetensors|{re.escape(files.PARTIAL)}.*"
+    rf"|{conversations.FILES}"
 )
 
 

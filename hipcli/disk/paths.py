@@ -17,6 +17,11 @@ def config_dir() -> Path:
     return Path(platformdirs.user_config_dir("hipcli", appauthor=False))
 
 
+def history_file() -> Path:
+    """What was typed into `hip chat`. Not created here."""
+    return cache_dir() / "history"
+
+
 def private_dir(path: Path) -> Path:
     """Create `path` with its parents, readable by this user alone, and return it."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)

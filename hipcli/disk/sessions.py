@@ -11,21 +11,18 @@ import re
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hipcli.cli.options import KvStorage
-from hipcli.disk import files, paths
-from hipcli.disk.session_header import HEADER_FILE, Basis, Header, Segment, read_header, write_header
+from hipcli.disk import conversations, files, paths, segments
+from hipcli.disk.session_header import HEADER_FILE, Basis, Header, read_header, write_header
 from hipcli.errors import ExitCode, HipError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    # Keys and values of some tokens, as they are stored: for each layer, its tensors by name.
-    Snapshot = Sequence[Mapping[str, Tensor]]
+    from hipcli.disk.segments import Snapshot
 
 TOKENS_FILE = "tokens.bin"
 
@@ -54,16 +51,20 @@ class Session:
         """The number of tokens to store in the end."""
         return self._header.whole
 
+    def conversation(self) -> conversations.KeptConversation:
+        """What was said about the documents. Raises HipError where it cannot be read."""
+        try:
+            return conversations.KeptConversation(self._folder, self.whole)
+        except ValueError as error:
+            raise _refusal(self._name, f"is damaged: {error}") from error
+
     def load(self) -> Iterator["Snapshot"]:
         """The stored keys and values, one segment after the other. Raises HipError when a file cannot be read."""
-        from safetensors import SafetensorError, safe_open
-
         for segment in self._header.segments:
             try:
-                with safe_open(self._folder / segment.file, "pt") as file:
-                    snapshot = _by_layer({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-            except (OSError, SafetensorError) as error:
-                raise _refusal(self._name, f"is damaged: {segment.file}: {error}") from error
+                snapshot = segments.read_segment(self._folder / segment.file)
+            except ValueError as error:
+                raise _refusal(self._name, f"is damaged: {error}") from error
             yield snapshot
 
     def save(self, stop: int, snapshot: Callable[[int, int], "Snapshot"]) -> None:
@@ -80,7 +81,8 @@ class Session:
             step = max(1, _SEGMENT_BYTES // token_bytes)
             for begin in range(start, stop, step):
                 end = min(stop, begin + step)
-                segment = self._write_segment(begin, end, snapshot(begin, end))
+                path = self._folder / f"{begin}-{end}.safetensors"
+                segment = segments.write_segment(path, begin, end, snapshot(begin, end))
                 self._write_header(segments=(*self._header.segments, segment))
 
     def release(self) -> None:
@@ -97,20 +99,6 @@ class Session:
         """Record the time of use: `hip cache prune` removes first what was not used for longest."""
         with files.cache_errors():
             self._write_header(used=time.time())
-
-    def _write_segment(self, start: int, stop: int, snapshot: "Snapshot") -> Segment:
-        from safetensors.torch import save_file
-
-        tensors = {
-            f"{name}.{layer}": tensor.cpu().contiguous()
-            for layer, stored in enumerate(snapshot)
-            for name, tensor in stored.items()
-        }
-        path = self._folder / f"{start}-{stop}.safetensors"
-        temporary = path.with_name(files.PARTIAL + path.name)
-        save_file(tensors, temporary)
-        files.publish(temporary, path)
-        return Segment(path.name, start, stop, path.stat().st_size)
 
     def _write_header(self, **changes: Any) -> None:
         header = replace(self._header, **changes)
@@ -165,6 +153,8 @@ def orphans(folder: Path) -> list[Path]:
     """Files in the folder of a session that its header does not list. Raises what `read_header` raises."""
     header = read_header(folder)
     named = {HEADER_FILE, TOKENS_FILE, *(segment.file for segment in header.segments)} if header else set()
+    if header:
+        named |= conversations.names(folder)
     return [path for path in folder.iterdir() if path.name not in named]
 
 
@@ -180,15 +170,6 @@ def kv_cache_of(name: str) -> KvStorage | None:
     except (HipError, ValueError, OSError):
         return None
     return header.basis.kv_cache if header else None
-
-
-def _by_layer(tensors: dict[str, "Tensor"]) -> list[dict[str, "Tensor"]]:
-    """Tensors named "NAME.LAYER", grouped by layer and named NAME."""
-    layers: dict[int, dict[str, Tensor]] = {}
-    for full_name, tensor in tensors.items():
-        name, _, layer = full_name.rpartition(".")
-        layers.setdefault(int(layer), {})[name] = tensor
-    return [layers[layer] for layer in sorted(layers)]
 
 
 def _prepare(name: str, folder: Path, tokens: bytes, documents: Sequence[str], basis: Basis) -> Header:
@@ -220,8 +201,7 @@ def _check(header: Header, folder: Path, sha256: str, basis: Basis) -> None:
     if header.sha256 != sha256:
         raise HipError("holds other documents, or other instructions about them")
     for segment in header.segments:
-        path = folder / segment.file
-        if not path.is_file() or path.stat().st_size != segment.bytes:
+        if not segments.is_whole(folder, segment):
             raise HipError(f"is damaged: {segment.file} is not what was written")
 
 

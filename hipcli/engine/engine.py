@@ -1,7 +1,7 @@
 """Documents and a question in, an answer as events out. The documents are read once for many questions."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hip_attention.cache.layer import SparseAttention
 from hip_attention.config import HipConfig
@@ -72,13 +72,18 @@ class Engine:
         """Take over what `export` gave for the next tokens of the same prefix; `read` goes on behind them."""
         self.context.restore(tokens)
 
-    def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
+    def truncate(self, length: int) -> None:
+        """Forget every token from `length` on."""
+        self.context.truncate(length)
+
+    def read(self, ids: Sequence[int], to_the_end: bool = False) -> Iterator[PrefillProgress]:
         """Read the prefix all questions share, from where it is not restored.
 
         A last, incomplete query block is left to be read with each question: then every mask, and so every answer, is
-        the one that prefix and question would give if they were read at once.
+        the one that prefix and question would give if they were read at once. `to_the_end` reads it, too, once, for a
+        conversation in which nothing is read again.
         """
-        whole = len(ids) // self._block_q * self._block_q
+        whole = len(ids) if to_the_end else len(ids) // self._block_q * self._block_q
         restored = self.length
         self._tail = list(ids[whole:])
         yield PrefillProgress(restored, len(ids))
@@ -87,10 +92,20 @@ class Engine:
         if self._tail:
             yield PrefillProgress(len(ids), len(ids))
 
-    def answer(self, ids: Sequence[int], max_tokens: int, watch: Watch | None = None) -> Iterator[Event]:
+    def answer(
+        self,
+        ids: Sequence[int],
+        max_tokens: int,
+        watch: Watch | None = None,
+        *,
+        keeps: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
         """Read a question (not empty), decode its answer, and forget both again, so that another can be asked.
 
-        With `watch`, find out what attention the answer paid to parts of the prefix.
+        With `watch`, find out what attention the answer paid to parts of the prefix. With `keeps`, both stay, and what
+        is asked next comes behind them; the last of `Done.tokens` may not be among what is read, which `length` tells.
+        `stopped` is asked before every token whether the answer is to end.
         """
         prefix = self.length
         begin = time.perf_counter()
@@ -112,6 +127,9 @@ class Engine:
             produced: list[int] = []
             text = held = ""
             while True:
+                if stopped():
+                    finish = "interrupted"
+                    break
                 if token in self._stops:
                     finish = "stop"
                     break
@@ -134,6 +152,9 @@ class Engine:
             decoded = time.perf_counter()
             masses = None if watcher is None else watcher.masses()
             times = prefilled - begin, decoded - prefilled
-            yield Done(finish, len(ids), len(produced), *times, fault, masses, time.perf_counter() - decoded)
+            yield Done(
+                finish, len(ids), len(produced), *times, fault, tuple(produced), masses, time.perf_counter() - decoded
+            )
         finally:
-            self.context.truncate(prefix)
+            if not keeps:
+                self.context.truncate(prefix)

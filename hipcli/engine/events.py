@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from hipcli.engine.watch import Masses
 
-FinishReason = Literal["stop", "length", "repetition"]
+FinishReason = Literal["stop", "length", "repetition", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Token:
 class Done:
     """The answer is complete. Times are seconds of wall clock for this answer alone.
 
-    `fault` says why the text is no answer (see `no_answer`): then none of it may have come as tokens. `masses` say what
-    its attention fell on, if that was asked for; `watch_s` is what that took, which `decode_s` does not count.
+    `fault` says why the text is no answer (see `no_answer`): then none of it may have come as tokens. `tokens` are the
+    ids of the answer, without the one that ends it. `masses` say what its attention fell on, if that was asked for;
+    `watch_s` is what that took, which `decode_s` does not count.
     """
 
     finish_reason: FinishReason
@@ -38,6 +39,7 @@ class Done:
     prefill_s: float
     decode_s: float
     fault: str | None = None
+    tokens: tuple[int, ...] = ()
     masses: "Masses | None" = None
     watch_s: float = 0.0
 

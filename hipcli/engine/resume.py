@@ -22,8 +22,9 @@ def read(
     update: Update,
     warn: Callable[[str], None],
     interval_s: float = SAVE_INTERVAL_S,
+    hold: bool = False,
 ) -> int:
-    """Have `reader` read `ids`, all that `session` does not keep already, and release the session.
+    """Have `reader` read `ids`, all that `session` does not keep already, and release the session unless `hold`.
 
     Returns how many tokens it kept. What was read is saved every `interval_s` seconds, and sooner where it is much, so
     that it is quick to save the rest when an interrupt ends the reading. A session that cannot be written costs a
@@ -49,7 +50,8 @@ def read(
             saver.save()
         raise
     saver.save()
-    session.release()
+    if not hold:
+        session.release()
     return restored
 
 

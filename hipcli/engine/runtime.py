@@ -30,7 +30,7 @@ from hipcli.prompt.tokenizer import Tokenizer, load_tokenizer
 if TYPE_CHECKING:
     import torch
 
-    from hipcli.disk.sessions import Snapshot
+    from hipcli.disk.segments import Snapshot
     from hipcli.engine.watch import Watch
     from hipcli.models.language_model import LoadedModel
 
@@ -52,11 +52,29 @@ class Reader(Protocol):
     def restore(self, tokens: "Snapshot") -> None:
         """Take over what `export` gave for the next tokens, before anything is read."""
 
-    def read(self, ids: Sequence[int]) -> Iterator[PrefillProgress]:
-        """Read what all questions share, once, from where it is not restored."""
+    def read(self, ids: Sequence[int], to_the_end: bool = False) -> Iterator[PrefillProgress]:
+        """Read what all questions share, once, from where it is not restored.
 
-    def answer(self, ids: Sequence[int], max_tokens: int, watch: "Watch | None" = None) -> Iterator[Event]:
-        """Read a question and answer it; afterwards ready for the next question. `watch` asks for attention masses."""
+        Some last tokens are left to be read with each question, unless `to_the_end`.
+        """
+
+    def answer(
+        self,
+        ids: Sequence[int],
+        max_tokens: int,
+        watch: "Watch | None" = None,
+        *,
+        keeps: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
+        """Read a question and answer it; afterwards ready for the next question. `watch` asks for attention masses.
+
+        With `keeps`, question and answer are not forgotten: what is read next comes behind them. `stopped` is asked
+        before every token whether the answer is to end.
+        """
+
+    def truncate(self, length: int) -> None:
+        """Forget every token from `length` on."""
 
 
 class Runtime(Protocol):

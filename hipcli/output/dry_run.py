@@ -31,7 +31,8 @@ def _table(model: str, budget: Budget) -> str:
         for document in budget.documents
     ]
     rows.append(("instructions", "", "", f"{budget.instruction_tokens:,} tokens"))
-    rows.append(("reserved for the answer", "", "", f"{budget.answer_tokens:,} tokens"))
+    reserved = "questions and answers" if budget.converses else "the answer"
+    rows.append((f"reserved for {reserved}", "", "", f"{budget.answer_tokens:,} tokens"))
     rows.append(("total", "", "", f"{budget.total_tokens:,} tokens"))
     model = one_line(model)
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

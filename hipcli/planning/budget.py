@@ -76,7 +76,8 @@ class Budget:
     `prompt_tokens` counts the documents too; `window` is None for a model that does not say how far it was trained;
     `packed`: positions are packed, or by `yarn` stretched, so that the context may be longer than the window.
     `kv_cache` is what keys and values are kept as, `otherwise` what the other kind would take, None where there is no
-    choice. `can_reach`: positions can be made to reach beyond the window.
+    choice. `can_reach`: positions can be made to reach beyond the window. `converses`: `answer_tokens` are for all
+    further questions and answers of a conversation.
     """
 
     documents: tuple[DocumentCount, ...]
@@ -89,6 +90,7 @@ class Budget:
     otherwise: Memory | None = None
     yarn: Yarn | None = None
     can_reach: bool = True
+    converses: bool = False
 
     @property
     def positions(self) -> PlacedKind:
@@ -170,7 +172,9 @@ class Budget:
         if can_split and len(self.documents) > 1:
             ways.append("summarize file by file with --each")
         if self.excess_tokens and self.excess_tokens < self.answer_tokens:
-            ways.append(f"ask for a shorter answer with --max-tokens {self.answer_tokens - self.excess_tokens}")
+            less = self.answer_tokens - self.excess_tokens
+            shorter = f"converse less with --room {less}" if self.converses else None
+            ways.append(shorter or f"ask for a shorter answer with --max-tokens {less}")
         if self.excess_tokens:
             if self.can_reach:
                 ways.append("read past the window with --attention hip --positions auto")

@@ -7,6 +7,7 @@ prefix that does not depend on the question, so that one reading serves many que
 """
 
 import re
+from functools import cached_property
 from itertools import accumulate, pairwise
 
 from hipcli.errors import HipError
@@ -14,6 +15,7 @@ from hipcli.prompt.tokenizer import Tokenizer
 
 # Letters and digits only: templates trim white space, and some take angle brackets apart.
 _SYSTEM, _DOCUMENTS, _QUESTION = "Zsystem0slotZ", "Zdocuments1slotZ", "Zquestion2slotZ"
+_ANSWER, _NEXT = "Zanswer3slotZ", "Znext4slotZ"
 _SEPARATOR = "\n\n"
 # DeepSeek's have full-width bars. They need not be special: Qwen's <|fim_prefix|> is not.
 _LIKE_CONTROL = re.compile("<[|\uff5c].*[|\uff5c]>", re.DOTALL)
@@ -52,8 +54,7 @@ class PromptEncoder:
             else:
                 self._lead += before
             self._lead += content
-        self._end, control, after = self._divide(frame[2])
-        self._closing = [*self._own(control), *self._plain(after, begins=self._begins_behind(control))]
+        self._end, self._closing = self._ending(frame[2])
         if tokenizer.chat_template is None and tokenizer.bos_id is not None and tokenizer.wants_bos():
             self._opening.insert(0, tokenizer.bos_id)
 
@@ -87,6 +88,14 @@ class PromptEncoder:
         """How many tokens of `suffix`, at least, come behind the question, whatever it is."""
         return len(self._closing)
 
+    def follow_up(self, question: str) -> list[int]:
+        """Ids from the end of an answer, the token that ends it included, to where the answer to `question` begins.
+
+        Raises HipError where the model's chat template cannot hold a conversation.
+        """
+        turned, lead, begins, end, closing = self._turn
+        return [*turned, *self._plain(lead + question + end, begins=begins), *closing]
+
     def text(self, text: str) -> list[int]:
         """Ids of `text` taken literally: never a control token, whatever it says."""
         return self._plain(text, begins=True)
@@ -119,6 +128,29 @@ class PromptEncoder:
                 starts = self._tokenizer.starts(anchor + text)[len(before) :]
                 return ids, [max(0, start - len(anchor)) for start in starts]
         return ids, self._tokenizer.starts(text)
+
+    @cached_property
+    def _turn(self) -> tuple[list[int], str, bool, str, list[int]]:
+        """What is around a further question: ids up to a control token, then text; whether that is one's beginning;
+        and what follows it, as `_ending` gives it.
+        """
+        between, ending = _continuation(self._tokenizer)
+        before, control, after = self._divide(between)
+        end, closing = self._ending(ending)
+        if not control:
+            return [], before, False, end, closing
+        return (
+            [*self._plain(before, begins=False), *self._own(control)],
+            after,
+            self._begins_behind(control),
+            end,
+            closing,
+        )
+
+    def _ending(self, own: str) -> tuple[str, list[int]]:
+        """The template's own text behind a question: text up to its control tokens, and the ids of the rest."""
+        end, control, after = self._divide(own)
+        return end, [*self._own(control), *self._plain(after, begins=self._begins_behind(control))]
 
     def _own(self, text: str) -> list[int]:
         """Ids of the chat template's own text, control tokens included."""
@@ -179,6 +211,24 @@ def _frame(tokenizer: Tokenizer, system: bool) -> tuple[str, str, str]:
         f"{tokenizer.name}: its chat template cannot hold a plain message",
         "choose another model with --model",
     )
+
+
+def _continuation(tokenizer: Tokenizer) -> tuple[str, str]:
+    """A conversation's own text between an answer and the next question, and from there to the next answer.
+
+    There is no system message in it: some templates move that to the last question, and it is read already.
+    """
+    if tokenizer.chat_template is None:
+        return _SEPARATOR, "\n"
+    said = (("user", _QUESTION), ("assistant", _ANSWER), ("user", _NEXT))
+    rendered = tokenizer.render([{"role": role, "content": text} for role, text in said])
+    match = re.fullmatch(f".*{_QUESTION}.*{_ANSWER}(.*){_NEXT}(.*)", rendered, re.DOTALL)
+    if not match or any(rendered.count(text) != 1 for _, text in said):
+        raise HipError(
+            f"{tokenizer.name}: its chat template cannot hold a conversation",
+            "ask single questions with `hip ask`, or choose another model with --model",
+        )
+    return match[1], match[2]
 
 
 def _control_tokens(tokenizer: Tokenizer) -> dict[str, int]:

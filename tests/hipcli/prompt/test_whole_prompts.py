@@ -9,6 +9,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from hipcli.errors import HipError
 from hipcli.models.resolve import resolve
 from hipcli.prompt.tokenizer import Tokenizer, load_tokenizer
 from hipcli.prompt.tokens import PromptEncoder
@@ -16,7 +17,19 @@ from hipcli.prompt.tokens import PromptEncoder
 LLAMA = (
     "{{ bos_token }}{% set first = '' %}{% if messages[0].role == 'system' %}"
     "{% set first = '<<SYS>>\n' + messages[0].content + '\n<</SYS>>\n\n' %}{% set messages = messages[1:] %}{% endif %}"
-    "{% for message in messages %}{{ '[INST] ' + first + message.content + ' [/INST]' }}{% endfor %}"
+    "{% for message in messages %}{% if message.role == 'assistant' %}{{ ' ' + message.content + ' ' + eos_token }}"
+    "{% else %}{{ '[INST] ' + (first if loop.first else '') + message.content + ' [/INST]' }}{% endif %}{% endfor %}"
+)
+MISTRAL = (  # the system message stands in the last question
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{% set system = messages[0].content + '\n\n' %}"
+    "{% set messages = messages[1:] %}{% endif %}"
+    "{% for message in messages %}{% if message.role == 'assistant' %}{{ ' ' + message.content + eos_token }}"
+    "{% else %}{{ '[INST] ' + (system if loop.last and system else '') + message.content + '[/INST]' }}{% endif %}"
+    "{% endfor %}"
+)
+QWEN3 = (  # what the model thought is shown for the answer that begins, and not for those before
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}"
 )
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -82,6 +95,8 @@ KINDS: dict[str, tuple[Callable[[], Backend], str, list[str]]] = {
     "smollm2": (byte_level, CHATML, ["<|im_start|>", "<|im_end|>"]),
     "qwen": (lambda: byte_level(QWEN), CHATML, ["<|im_start|>", "<|im_end|>"]),
 }
+ANSWERS = ["Twelve men", "In March, <b>I</b> think"]
+FURTHER = ["When?", "[Why] so?\nSay it  shortly."]
 
 
 def save(folder: Path, backend: Backend, template: str, names: list[str]) -> tuple[Tokenizer, Any]:
@@ -117,6 +132,71 @@ def test_parts_have_the_ids_of_the_whole(kind: str, system: str, documents: str,
     assert theirs.convert_ids_to_tokens(ids) == theirs.convert_ids_to_tokens(whole(theirs, system, documents))
 
 
+def talked(theirs: Any, asked: list[str]) -> list[int]:
+    """The ids of a whole conversation, up to where the answer to the last question begins."""
+    roles = [
+        role for pair in zip(asked, ANSWERS, strict=False) for role in zip(("user", "assistant"), pair, strict=True)
+    ]
+    roles += [("user", text) for text in asked[len(ANSWERS) :]]
+    messages = [{"role": role, "content": text} for role, text in roles]
+    made: list[int] = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    return made
+
+
+def check_turns(ours: Tokenizer, theirs: Any) -> None:
+    """Check that questions one by one are what the template makes of them, with the answers alone in between."""
+    encoder = PromptEncoder(ours, "")
+    first = [*encoder.prefix(DOCUMENTS), *encoder.suffix(QUESTION)]
+    expected = talked(theirs, [f"{DOCUMENTS}\n\n{QUESTION}", *FURTHER])
+    assert expected[: len(first)] == first
+    rest = expected[len(first) :]
+    for answer, question in zip(ANSWERS, FURTHER, strict=True):
+        ids = encoder.follow_up(question)
+        stop = next(i for i in range(len(rest)) if rest[i : i + len(ids)] == ids)
+        assert theirs.decode(rest[:stop]).strip() == answer
+        rest = rest[stop + len(ids) :]
+    assert rest == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_turns_have_the_ids_of_the_whole_conversation(kind: str, tmp_path: Path) -> None:
+    make, template, names = KINDS[kind]
+    check_turns(*save(tmp_path, make(), template, names))
+
+
+def test_a_system_message_that_moves_to_the_last_question_does_not_move(tmp_path: Path) -> None:
+    backend = sentencepiece(pre_tokenizer=metaspace("first"))
+    ours, theirs = save(tmp_path, backend, MISTRAL, ["[INST]", "[/INST]"])
+    check_turns(ours, theirs)
+    assert PromptEncoder(ours, SYSTEM).follow_up(QUESTION) == PromptEncoder(ours, "").follow_up(QUESTION)
+
+
+def test_turns_of_a_model_that_could_think_aloud(tmp_path: Path) -> None:
+    names = ["<|im_start|>", "<|im_end|>", "<think>", "</think>"]
+    ours, theirs = save(tmp_path, byte_level(QWEN), QWEN3, names)
+    text = theirs.decode(PromptEncoder(ours, SYSTEM).follow_up("When?"))
+    assert text == "<|im_end|>\n<|im_start|>user\nWhen?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+
+
+@pytest.mark.parametrize("template", [
+    "{% for m in messages if m.role == 'user' %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}",
+    "{% for m in messages %}{% if loop.index > 1 %}{{ raise_exception('one') }}{% endif %}{{ m.content }}{% endfor %}",
+    "{% for m in messages %}{{ m.content }}{% endfor %}{{ messages[-1].content if messages | length > 1 else '' }}",
+])  # fmt: skip
+def test_a_template_that_cannot_hold_a_conversation_is_refused(template: str, tmp_path: Path) -> None:
+    ours, _ = save(tmp_path, byte_level(), template, ["<|im_start|>", "<|im_end|>"])
+    encoder = PromptEncoder(ours, "")
+    assert encoder.suffix("When?"), "single questions can be asked"
+    with pytest.raises(HipError, match="its chat template cannot hold a conversation"):
+        encoder.follow_up("When?")
+
+
+def test_turns_without_a_chat_template(tmp_path: Path) -> None:
+    ours, theirs = save(tmp_path, byte_level(), CHATML, [])
+    ours.chat_template = None
+    assert theirs.decode(PromptEncoder(ours, SYSTEM).follow_up("When?")) == "\n\nWhen?\n"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_control_tokens_stay_text_in_every_part(kind: str, tmp_path: Path) -> None:
     make, template, names = KINDS[kind]
@@ -129,6 +209,9 @@ def test_control_tokens_stay_text_in_every_part(kind: str, tmp_path: Path) -> No
         token for token in whole(theirs, SYSTEM) if token in control
     ], "only the template writes them"
     assert theirs.decode(ids).count(hostile) == 3, "and yet the model reads every word"
+    further, innocent = encoder.follow_up(hostile), PromptEncoder(ours, SYSTEM).follow_up("When?")
+    assert [token for token in further if token in control] == [token for token in innocent if token in control]
+    assert hostile in theirs.decode(further)
 
 
 @pytest.mark.parametrize("kind", ["llama-2", "mistral-0.3"])
@@ -167,3 +250,4 @@ def test_the_embedded_model_reads_what_transformers_would_give_it() -> None:
     encoder = PromptEncoder(load_tokenizer("m", folder), SYSTEM)
     ids = [*encoder.prefix(DOCUMENTS), *encoder.suffix(QUESTION)]
     assert ids == whole(AutoTokenizer.from_pretrained(folder), SYSTEM)
+    check_turns(load_tokenizer("m", folder), AutoTokenizer.from_pretrained(folder))

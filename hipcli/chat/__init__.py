@@ -1,0 +1,1 @@
+"""`hip chat`: a conversation about documents that are read once."""
