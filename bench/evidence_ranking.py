@@ -84,7 +84,7 @@ def masses(
     subject: Subject, engine: Engine, seeker: Seeker, document: Document, spans: TokenSpans, base: int, question: str
 ) -> dict[str, Tensor]:
     suffix = subject.encoder.suffix(subject.prompt.question([document], question))
-    watch = seeker.watch(question, suffix)
+    watch = seeker.watch(suffix)
     layers = [layer for layer, window in enumerate(subject.loaded.model.windows) if window is None]
     cache = engine.context.cache
     cache.keep_queries(layers, base, len(suffix) + ANSWER)

@@ -297,7 +297,7 @@ def _answer_question(
         if job.seeker is None:
             events = reader.answer(suffix, most)
         else:
-            events = reader.answer(suffix, most, job.seeker.watch(question, suffix))
+            events = reader.answer(suffix, most, job.seeker.watch(suffix))
         done = _follow(events, writer, update)
     evidence = Evidence()
     if job.seeker is not None and done.masses is not None:

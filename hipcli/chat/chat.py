@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from hipcli.chat.commands import Left, is_command, run_command
+from hipcli.chat.evidence import Witness
 from hipcli.chat.lines import Lines, Piped, Typed, open_history
 from hipcli.chat.talk import Refusal, Talk
 from hipcli.cli.settings import Settings
@@ -33,7 +34,7 @@ def chat(paths: Sequence[str], settings: Settings, room: int | None = None) -> E
     if STDIN in paths:
         raise HipError("-: standard input is the conversation", "give the document as a PATH", ExitCode.USAGE)
     prepare_libraries(settings)
-    prompt = templates.load(settings.prompt, settings.parameters)
+    prompt = templates.load(settings.prompt, settings.parameters, cite=settings.cite)
     prompt.check(asks=True)
     with Output() as output:
         report = ReadingReport()
@@ -69,7 +70,7 @@ def chat(paths: Sequence[str], settings: Settings, room: int | None = None) -> E
             _begin(conversation, job, session, store, settings)
             talk = Talk(
                 conversation, documents, paths, model.name, output, settings.max_tokens, lines.terminal,
-                settings.quiet, settings.verbose, store,
+                settings.quiet, settings.verbose, store, Witness(encoder, prompt, documents),
             )  # fmt: skip
             talk.keep()
             failed = _converse(talk, lines)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from hipcli.chat.evidence import quote_lines, source_lines
 from hipcli.chat.talk import Refusal, Talk
 from hipcli.chat.transcript import markdown
 from hipcli.documents.document import Document
 from hipcli.errors import HipError
 from hipcli.output.answers import Output
+from hipcli.output.citing import reference_lines
 from hipcli.output.messages import counted, one_line
+from hipcli.output.places import source_lines
 
 
 class Left(Exception):
@@ -47,14 +48,16 @@ def run_command(talk: Talk, line: str) -> None:
 
 def _sources(talk: Talk, argument: str) -> Iterator[str]:
     evidence = talk.evidence()
-    lines = list(source_lines(evidence, talk.documents)) if evidence else []
-    yield from lines or ["nothing is known of what the last answer rests on"]
+    if evidence is None or evidence.sources is None:
+        yield "nothing is known of what the attention of the last answer lay on"
+    else:
+        yield source_lines(evidence.sources, talk.documents).rstrip("\n")
 
 
 def _quote(talk: Talk, argument: str) -> Iterator[str]:
     evidence = talk.evidence()
-    lines = list(quote_lines(evidence, talk.documents)) if evidence else []
-    yield from lines or ["nothing is known of what the last answer quotes"]
+    citations = evidence.citations if evidence else ()
+    yield reference_lines(citations or (), talk.documents).rstrip("\n")
 
 
 def _pages(talk: Talk, argument: str) -> Iterator[str]:

@@ -1,43 +1,42 @@
-"""What an answer rests on, as lines for the terminal."""
+"""What the answers of a conversation rest on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hipcli.documents.document import Document
 from hipcli.engine.conversation import Turn
-from hipcli.evidence.reference import Evidence, Passage
-from hipcli.output.messages import one_line
+from hipcli.evidence.citations import Citer
+from hipcli.evidence.reference import Evidence
+from hipcli.evidence.seeking import OTHER, Seeker
+from hipcli.prompt.templates import Prompt
+from hipcli.prompt.tokens import PromptEncoder
 
-# What a turn rests on; None where nobody knows, such as for a turn of an earlier day. It is asked for the last turn
-# only, when the user wants to see it.
-EvidenceOf = Callable[[Turn], Evidence | None]
+if TYPE_CHECKING:
+    from hipcli.engine.watch import Masses, Watch
 
-
-def nobody_knows(turn: Turn) -> Evidence | None:
-    """The EvidenceOf of a model that is not watched."""
-    return None
-
-
-def source_lines(evidence: Evidence, documents: Sequence[Document]) -> Iterator[str]:
-    """The passages that the answer's attention lies on, numbered."""
-    for number, source in enumerate(evidence.sources, 1):
-        yield f"{number}. {_place(source.passage, documents)} ({source.score:.0%}): {one_line(source.passage.text)}"
+SOURCES = 5
 
 
-def quote_lines(evidence: Evidence, documents: Sequence[Document]) -> Iterator[str]:
-    """What the answer quotes, numbered, and where it stands."""
-    for number, citation in enumerate(evidence.citations, 1):
-        quote = f"{number}. {one_line(citation.quote)}"
-        if citation.passage is None:
-            yield f"{quote}: not found in the documents"
-        elif citation.verified:
-            yield f"{quote}: {_place(citation.passage, documents)}"
-        else:
-            like = f"{_place(citation.passage, documents)}: {one_line(citation.passage.text)}"
-            yield f"{quote}: not found as it stands; the most alike ({citation.score:.0%}) is in {like}"
+class Witness:
+    """Sees what the answers about `documents` rest on, which stand in the prompt of a conversation.
 
+    Raises HipError where the prompt's template changes the text, or the tokenizer does not say where its tokens stand.
+    """
 
-def _place(passage: Passage, documents: Sequence[Document]) -> str:
-    document = documents[passage.document]
-    page = document.pages[passage.page]
-    where = f", {document.unit} {page.label or page.number}" if document.unit else ""
-    return one_line(f"{document.path}{where}")
+    def __init__(self, encoder: PromptEncoder, prompt: Prompt, documents: Sequence[Document]) -> None:
+        self._encoder = encoder
+        self._prompt = prompt
+        self._documents = documents
+        self._citer = Citer(documents)
+        self._seeker = Seeker(encoder, prompt, prompt.documents(documents), documents)
+
+    def watch(self, asked: Sequence[int], follows: bool) -> "Watch":
+        """What to look at while a question is answered, whose tokens are `asked`, and which `follows` an answer."""
+        other = self._prompt.question(self._documents, OTHER)
+        return self._seeker.watch(asked, self._encoder.follow_up(other) if follows else self._encoder.suffix(other))
+
+    def evidence(self, turn: Turn, masses: "Masses | None") -> Evidence:
+        """What the answer of a turn rests on. Without `masses`, as for one of another day, its sources are unknown."""
+        found = Evidence() if masses is None else self._seeker.evidence(masses, SOURCES)
+        return replace(found, citations=self._citer.citations(turn.answer))

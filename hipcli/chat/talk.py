@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hipcli.chat.evidence import EvidenceOf, nobody_knows
+from hipcli.chat.evidence import Witness
 from hipcli.chat.stopping import stoppable
 from hipcli.disk.conversations import KeptConversation
 from hipcli.documents.document import Document
@@ -17,6 +18,9 @@ from hipcli.evidence.reference import Evidence
 from hipcli.output import messages
 from hipcli.output.answers import AnswerWriter, Output
 from hipcli.output.progress import progress
+
+if TYPE_CHECKING:
+    from hipcli.engine.watch import Masses
 
 FULL_HINT = (
     "forget with /drop the oldest question, with /undo the last, with /new all; --room N makes more at the start"
@@ -32,7 +36,8 @@ class Talk:
     """What commands work on.
 
     `paths` are as the user named them. `store` keeps the turns, None where there is no session. `terminal`: somebody
-    types the questions, and can stop an answer. `saved_to` are the files that /save has written.
+    types the questions, and can stop an answer. `witness` sees what answers rest on. `saved_to` are the files that
+    /save has written.
     """
 
     conversation: Conversation
@@ -45,8 +50,9 @@ class Talk:
     quiet: bool = False
     verbose: bool = False
     store: KeptConversation | None = None
-    evidence_of: EvidenceOf = nobody_knows
+    witness: Witness | None = None
     saved_to: set[Path] = field(default_factory=set)
+    masses: "tuple[Turn, Masses] | None" = None  # of the last turn that was watched
 
     def ask(self, question: str) -> None:
         """Answer a question, text as it comes. Raises Refusal where there is no answer; then the turn is forgotten."""
@@ -94,14 +100,19 @@ class Talk:
         return dropped
 
     def evidence(self) -> Evidence | None:
-        """What the last answer rests on, as far as anybody knows. Raises Refusal where there is no answer yet."""
+        """What the last answer rests on; None where nobody looks. Raises Refusal where there is no answer yet."""
         if not self.conversation.turns:
             raise Refusal("nothing was asked yet")
-        return self.evidence_of(self.conversation.turns[-1])
+        if self.witness is None:
+            return None
+        last = self.conversation.turns[-1]
+        masses = self.masses[1] if self.masses is not None and self.masses[0] is last else None
+        return self.witness.evidence(last, masses)
 
     def _follow(self, question: str, writer: AnswerWriter, stopped: Callable[[], bool]) -> Done:
         done = None
-        for event in self.conversation.ask(question, self.max_tokens, stopped):
+        watch = None if self.witness is None else self.witness.watch
+        for event in self.conversation.ask(question, self.max_tokens, stopped, watch):
             if isinstance(event, Token):
                 writer.write(event.text)
             elif isinstance(event, Done):
@@ -109,6 +120,8 @@ class Talk:
         assert done is not None, "a conversation ends every answer"
         if done.fault is None:
             writer.end()
+            if done.masses is not None:
+                self.masses = self.conversation.turns[-1], done.masses
         return done
 
     def _comment(self, done: Done) -> None:

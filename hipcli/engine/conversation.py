@@ -1,7 +1,7 @@
 """A conversation about documents: questions and answers stay in the cache behind them, and nothing is read again."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hipcli.engine.events import Done, Event, FinishReason, PrefillProgress, Token
@@ -9,6 +9,7 @@ from hipcli.errors import ExitCode, HipError
 
 if TYPE_CHECKING:
     from hipcli.engine.runtime import Reader
+    from hipcli.engine.watch import Watch
 
 LEAST_ANSWER = 32  # tokens; what leaves no room for as many is not asked
 
@@ -78,11 +79,18 @@ class Conversation:
         self.turns = list(turns)
         yield from self._read(max(self._documents, length))
 
-    def ask(self, question: str, max_tokens: int, stopped: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def ask(
+        self,
+        question: str,
+        max_tokens: int,
+        stopped: Callable[[], bool] = lambda: False,
+        watch: "Callable[[Sequence[int], bool], Watch] | None" = None,
+    ) -> Iterator[Event]:
         """Read a question and answer it; both stay, unless it is no answer (`Done.fault`) or something is raised.
 
         An answer is at most as long as there is room. `stopped` is asked before every token whether it is to end.
-        Raises Full before anything is read.
+        `watch` says what to look at for the ids of a question, and is told whether it follows an answer. Raises Full
+        before anything is read.
         """
         asked = self._encode(question, bool(self.turns))
         start, cached = len(self._ids), self.reader.length
@@ -92,7 +100,11 @@ class Conversation:
         pieces, done = [], None
         try:
             unread = [*self._ids[cached:], *asked]
-            for event in self.reader.answer(unread, min(max_tokens, left), keeps=True, stopped=stopped):
+            looking = None
+            if watch is not None:
+                looking = watch(asked, bool(self.turns))
+                looking = replace(looking, instruction=looking.instruction + len(unread) - len(asked))
+            for event in self.reader.answer(unread, min(max_tokens, left), looking, keeps=True, stopped=stopped):
                 if isinstance(event, Done):
                     done = event
                 else:

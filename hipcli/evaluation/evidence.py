@@ -84,7 +84,7 @@ class _Run:
         for item in self.items:
             evidence = known_pages(item, self.document) or likely_pages(item, self.document)
             suffix = encoder.suffix(prompt.question(documents, item.question))
-            events = list(engine.answer(suffix, SHORT_ANSWER, seeker.watch(item.question, suffix)))
+            events = list(engine.answer(suffix, SHORT_ANSWER, seeker.watch(suffix)))
             answer, done = _text(events), events[-1]
             assert isinstance(done, Done) and done.masses is not None
             by_attention = [each.passage for each in seeker.evidence(done.masses, RANKS[-1]).sources or ()]

@@ -13,7 +13,7 @@ from hipcli.prompt.tokens import PromptEncoder
 if TYPE_CHECKING:
     from hipcli.engine.watch import Masses, Watch
 
-_OTHER = "Xylophone?"  # a question that begins and ends like no other
+OTHER = "Xylophone?"  # a question that begins and ends like no other
 
 
 class Seeker:
@@ -28,15 +28,20 @@ class Seeker:
         self._documents = documents
         self._of_tokens = TokenSpans(encoder, text, documents)
 
-    def watch(self, question: str | None, suffix: Sequence[int]) -> "Watch":
-        """What to look at while `question` is answered, whose tokens are `suffix`."""
+    def watch(self, suffix: Sequence[int], other: Sequence[int] | None = None) -> "Watch":
+        """What to look at while a question is answered whose tokens are `suffix`.
+
+        `other` are those of the question OTHER, by default where it is the first; for a task that asks nothing of its
+        own they are the same.
+        """
         from hipcli.engine.watch import Watch
 
         spans = (*self._of_tokens.spans, *self._of_tokens.page_spans)
-        if question is None:
+        if other is None:
+            other = self._encoder.suffix(self._prompt.question(self._documents, OTHER))
+        if list(suffix) == list(other):
             closing = self._encoder.closing
             return Watch(spans, len(suffix) - closing, closing)
-        other = self._encoder.suffix(self._prompt.question(self._documents, _OTHER))
         instruction = _alike(suffix, other)
         return Watch(spans, instruction, min(len(suffix) - instruction, _alike(suffix[::-1], other[::-1])))
 

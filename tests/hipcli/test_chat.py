@@ -5,17 +5,13 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import FakeRuntime
 
-from hipcli.chat.talk import Talk
 from hipcli.disk import sessions
-from hipcli.engine.conversation import Turn
-from hipcli.evidence.reference import Citation, Evidence, Passage, SourcePassage
 
 Run = Callable[..., Any]
 
@@ -125,34 +121,24 @@ def test_the_conversation_is_saved_as_markdown(chat: Run, fake: FakeRuntime, tmp
     assert "hip: error: /save /nowhere/a: No such file or directory" in done.err
 
 
-def test_without_evidence_that_is_said(chat: Run) -> None:
+def test_without_an_answer_there_is_no_evidence(chat: Run) -> None:
     done = chat("/sources", "When?", "/sources", "/quote")
     assert "hip: error: nothing was asked yet" in done.err
-    assert done.out.endswith(
-        "\nnothing is known of what the last answer rests on\nnothing is known of what the last answer quotes\n"
-    )
+    assert "\nSources: the answer's attention lies on no passage more than on others.\n" in done.out
+    assert done.out.endswith("\nReferences: the answer quotes nothing and names no page.\n")
 
 
-def test_evidence_is_shown_with_its_place(chat: Run, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    passage = Passage(0, 0, 0, 8, "The mill\x1b[31m")
-    citations = [
-        Citation("the mill", passage, 1.0, True),
-        Citation("a mill", passage, 0.9, False),
-        Citation("a ship", None, 0.0, False),
-    ]
-    evidence = Evidence(citations, [SourcePassage(passage, 0.75)])
-    seen: list[str] = []
-
-    def evidence_of(turn: Turn) -> Evidence:
-        seen.append(turn.question)
-        return evidence
-
-    monkeypatch.setattr("hipcli.chat.chat.Talk", partial(Talk, evidence_of=evidence_of))
-    done = chat("When?", "Who?", "/sources", "/quote", "/undo", "/sources")
-    assert f"\n1. {note} (75%): The mill\\x1b[31m\n1. the mill: {note}\n" in done.out
-    assert f"\n2. a mill: not found as it stands; the most alike (90%) is in {note}: The mill\\x1b[31m\n" in done.out
-    assert "\n3. a ship: not found in the documents\n" in done.out
-    assert seen == ["Who?", "Who?", "When?"], "of the last turn, even when another was taken back"
+def test_evidence_of_the_last_answer_is_shown_with_its_place(chat: Run, fake: FakeRuntime, note: Path) -> None:
+    text = note.read_text()
+    words = text.split()[:4]
+    fake.attends = words[1]
+    fake.script = [[f'It says "{" ".join(words)}".'], ['It says "whales sing under purple hills".']]
+    done = chat("When?", "/sources", "/quote", "Who?", "/quote", "/undo", "/quote", "/sources")
+    first, second, third = done.out.split("References:\n")[1:]
+    assert f"[1] {note}, line 1 (" in done.out
+    assert f'[1] "{" ".join(words)}"\n    verified: {note}, line 1\n' in first and "verified" in third
+    assert "not found in the documents" in second
+    assert "nothing is known of what the attention of the last answer lay on" in third
 
 
 def test_what_is_no_answer_is_forgotten(chat: Run, fake: FakeRuntime) -> None:
@@ -226,8 +212,6 @@ def test_a_full_disk_costs_a_warning_and_not_the_conversation(
     ],
 )
 def test_options_that_make_no_sense(
-    hip: Run, fake: FakeRuntime, note: Path, arguments: list[str], message: str
-) -> None:
     hip: Run, fake: FakeRuntime, note: Path, arguments: list[str], message: str
 ) -> None:
     done = hip("chat", *arguments, note, stdin=b"When?\n")

@@ -38,6 +38,12 @@ def chat(room: Room = None, prompt: o.PromptName = "ask", *, options: RunOptions
         option = "--json" if settings.as_json else "--output"
         hint = "say /save FILE in the conversation, or use `hip ask`"
         raise HipError(f"{option} has no effect on a conversation", hint, ExitCode.USAGE)
+    if settings.wants_sources:
+        raise HipError(
+            "--sources, --extract, --html and --heatmap have no effect on a conversation",
+            "say /sources in the conversation",
+            ExitCode.USAGE,
+        )
     from hipcli.chat.chat import chat as converse
 
     return converse(paths, settings, room)
