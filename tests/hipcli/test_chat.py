@@ -225,7 +225,9 @@ def test_a_full_disk_costs_a_warning_and_not_the_conversation(
         (["-"], "standard input is the conversation"),
     ],
 )
-def test_options_that_make_no_sense(hip: Run, fake: FakeRuntime, note: Path, arguments: list[str], message: str) -> None:
+def test_options_that_make_no_sense(
+    hip: Run, fake: FakeRuntime, note: Path, arguments: list[str], message: str
+) -> None:
     done = hip("chat", *arguments, note, stdin=b"When?\n")
     assert done.code == 2
     assert message in done.err
