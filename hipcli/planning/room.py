@@ -27,10 +27,9 @@ def room_for(
     """
     least = answer + _QUESTION
     wanted = documents + 2 * least
-    if wanted <= hip.min_context:
-        return min(ROOM, hip.min_context - documents)
     placed, yarn = place(hip, positions, wanted, shape, unasked, limits)
     reach = shape.window if yarn is None else yarn.length
-    if reach is None or placed.packed_from is not None:
-        return ROOM
-    return max(least, min(ROOM, reach - documents))
+    ends = [reach] if reach is not None and placed.packed_from is None else []
+    if wanted <= hip.min_context:
+        ends.append(hip.min_context)
+    return max(least, min([ROOM, *(end - documents for end in ends)]))

@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import termios
@@ -18,6 +19,8 @@ import pytest
 
 FAKE = Path(__file__).parents[1] / "fakes.py"
 ENTER, LINE_BREAK, UP, CTRL_C, CTRL_D = "\r", "\x1b\r", "\x1b[A", "\x03", "\x04"
+_BEGINS = "\x1b[?2004h"  # a prompt lets the terminal mark what is pasted
+_PROMPT = "[prompt]"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
 
 
@@ -26,6 +29,7 @@ class Terminal:
 
     def __init__(self, command: list[str]) -> None:
         self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
         self._before = termios.tcgetattr(slave)
 
         def take_terminal() -> None:
@@ -40,7 +44,7 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        return _CONTROL.sub("", self._raw.decode(errors="replace"))
+        return _CONTROL.sub("", self._raw.decode(errors="replace").replace(_BEGINS, _PROMPT))
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
@@ -57,7 +61,7 @@ class Terminal:
 
     def wait_for_prompt(self) -> str:
         """As `wait_for`, up to a prompt that takes what is typed."""
-        shown = self.wait_for("> ")
+        shown = self.wait_for(_PROMPT)
         deadline = time.monotonic() + 10
         while termios.tcgetattr(self._slave)[3] & termios.ICANON and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -169,6 +173,7 @@ def test_a_second_ctrl_c_leaves_while_an_answer_goes_on(chat: Chat) -> None:
     terminal.wait_for("line 0\r\n")
     terminal.type(CTRL_C)
     terminal.wait_for("^C")
+    time.sleep(0.3)  # two signals that come before the process runs are one
     terminal.type(CTRL_C)
     code, shown = terminal.end()
     assert (code, "line 2" in shown, "Traceback" in shown) == (130, False, False)
