@@ -150,11 +150,12 @@ class Engine:
             if (held or piece) and fault is None:
                 yield Token(held + piece)
             decoded = time.perf_counter()
-            masses = None if watcher is None else watcher.masses()
+            masses, watch_s = None, 0.0
+            if watcher is not None:
+                masses = watcher.masses()
+                watch_s = time.perf_counter() - decoded
             times = prefilled - begin, decoded - prefilled
-            yield Done(
-                finish, len(ids), len(produced), *times, fault, tuple(produced), masses, time.perf_counter() - decoded
-            )
+            yield Done(finish, len(ids), len(produced), *times, fault, tuple(produced), masses, watch_s)
         finally:
             if not keeps:
                 self.context.truncate(prefix)

@@ -121,7 +121,8 @@ def test_the_conversation_is_saved_as_markdown(chat: Run, fake: FakeRuntime, tmp
     assert "hip: error: /save /nowhere/a: No such file or directory" in done.err
 
 
-def test_without_an_answer_there_is_no_evidence(chat: Run) -> None:
+def test_without_an_answer_there_is_no_evidence(chat: Run, fake: FakeRuntime) -> None:
+    fake.attends = "Napoleon"
     done = chat("/sources", "When?", "/sources", "/quote")
     assert "hip: error: nothing was asked yet" in done.err
     assert "\nSources: the answer's attention lies on no passage more than on others.\n" in done.out
