@@ -15,26 +15,30 @@ _LOGITS = 1 << 24  # at a time: 64 MiB in float32
 class QueryLog:
     """Queries of one layer, [B, Hq, room, D] as they arrive at its cache, from one position on.
 
-    Rows are written where a CUDA graph can write them, too: `address` changes when memory moves. The first rows behind
-    `begin` are not written by one.
+    Rows are written where a CUDA graph can write them, too. `generation` changes when they move, or are kept no more: a
+    graph that was captured before must not be used again. (Their address tells less: memory is used again.)
     """
 
     def __init__(self) -> None:
         self.base = 0
         self.scale = 1.0
+        self.generation = 0
+        self.keeps = False
         self._room = 0
         self._kept: tuple[Tensor, Tensor] | None = None  # rows, and `base` int64 [1], which a CUDA graph reads
 
-    @property
-    def address(self) -> int:
-        """Where the rows begin in memory; 0 before there are any."""
-        return 0 if self._kept is None else self._kept[0].data_ptr()
-
     def begin(self, base: int, room: int) -> None:
         """Keep the queries of up to `room` tokens from position `base` on, and forget those before."""
-        self.base = base
-        if room > self._room:
-            self._room, self._kept = room, None
+        if not self.keeps or room > self._room:
+            self.generation += 1
+            self._room, self._kept = max(room, self._room), None
+        self.base, self.keeps = base, True
+
+    def end(self) -> None:
+        """Keep no more queries until the next `begin`."""
+        if self.keeps:
+            self.generation += 1
+        self.keeps, self._kept = False, None
 
     def put(self, query: Tensor, start: int, scale: float, device: DeviceStep | None) -> None:
         """Keep query [B, Hq, T, D] of tokens from position `start` on; those before `base` are left out."""
