@@ -76,13 +76,14 @@ def key_mass(query: Tensor, key: Tensor, scale: float, parts: Sequence[Sequence[
     for part, (start, end) in enumerate(pairwise(accumulate(map(len, parts), initial=0))):
         member[part, start:end] = 1
     own = torch.arange(count, device=key.device)
-    queries = query[0].index_select(1, row) * scale  # [Hq, rows, D]
-    mass = torch.zeros(len(parts), heads, stop, device=key.device)
-    at_once = max(1, _LOGITS // length)
-    for head in range(heads):
+    queries = (query[0].index_select(1, row) * scale).view(-1, group, len(row), query.shape[3])  # [Hkv, group, rows, D]
+    mass = torch.zeros(len(parts), key.shape[1], group, stop, device=key.device)
+    at_once = max(1, _LOGITS // (group * length))
+    for head in range(key.shape[1]):
         for first in range(0, len(row), at_once):
             some = slice(first, first + at_once)
-            logits = F.linear(queries[head, some], key[0, head // group])  # [rows, T]
-            logits[:, length - count :].masked_fill_(own > row[some, None], -torch.inf)
-            mass[:, head] += (member[:, some] @ logits.softmax(1, dtype=torch.float32))[:, :stop]
-    return mass
+            logits = F.linear(queries[head, :, some], key[0, head])  # [group, rows, T]
+            logits[:, :, length - count :].masked_fill_(own > row[some, None], -torch.inf)
+            summed = member[:, some] @ logits.softmax(2, dtype=torch.float32)  # [group, parts, T]
+            mass[:, head] += summed[:, :, :stop].transpose(0, 1)
+    return mass.flatten(1, 2)
