@@ -75,7 +75,8 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     pages = [read_page(document, index, layers, options.hidden) for index in _indices(count, options.page_ranges)]
     found = {page.number: page.hidden for page in pages}
     hidden = hidden_text.said(found, options.hidden)
-    notes = pdf_notes.said({page.number: page.notes for page in pages if page.notes})
+    counts = {page.number: page.notes for page in pages}
+    notes = pdf_notes.said(counts)
     form, said_of_form = xfa(document)
     if form and pages:
         pages[0] = replace(pages[0], values="\n".join(filter(None, (pages[0].values, form))))
@@ -85,9 +86,10 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
 
     attached = [(page.number - 1, index) for page in pages for index in page.attached]
     members = pdf_attachments.members(document, attached, data, options.password)
-    pages = [_with_stamps(document, page) for page in pages]  # which takes the annotations away
+    pages = _with_stamps(pages, data, options.password)
+    stamps = {page.number: {stamp.number for stamp in page.stamps} for page in pages}
     texts = {page.number: page.text for page in pages}
-    recognition = recognise_pages(document, texts, to_recognise(pages, options.ocr))
+    recognition = recognise_pages(document, texts, to_recognise(pages, options.ocr), stamps)
     doubtful = [page.number for page in pages if page.doubtful and page.number not in recognition.texts]
     pages = [replace(page, text=recognition.texts.get(page.number, page.text)) for page in pages]
     return _Reading(
@@ -103,6 +105,7 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
         damage=damage,
         warnings=(
             *([legible.said(doubtful)] if doubtful else []),
+            *pdf_notes.said_of_many(counts),
             *said_of_form,
             *said_of_order,
             *(hidden if options.hidden else ()),
@@ -114,9 +117,22 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     )
 
 
-def _with_stamps(document: pypdfium2.PdfDocument, page: PdfiumPage) -> PdfiumPage:
-    lines = pdf_notes.drawn_text(document, page.number - 1, page.stamps) if page.stamps else []
-    return replace(page, values="\n".join(filter(None, (page.values, *lines))))
+def _with_stamps(pages: Sequence[PdfiumPage], data: bytes, password: str | None) -> list[PdfiumPage]:
+    """The pages with the text of their stamps; those stamps are left that are pictures."""
+    if not any(page.stamps for page in pages):
+        return list(pages)
+    with open_document(data, password) as copy:
+        return [_with_stamps_of(copy, page) if page.stamps else page for page in pages]
+
+
+def _with_stamps_of(copy: pypdfium2.PdfDocument, page: PdfiumPage) -> PdfiumPage:
+    lines, pictures = pdf_notes.drawn_text(copy, page.number - 1, page.stamps)
+    return replace(
+        page,
+        values="\n".join(filter(None, (page.values, *lines))),
+        stamps=pictures,
+        pictures=(*page.pictures, *(stamp.box for stamp in pictures)),
+    )
 
 
 def to_recognise(pages: Sequence[PdfiumPage], when: Ocr) -> dict[int, Sequence[Box] | None]:
