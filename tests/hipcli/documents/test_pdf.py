@@ -10,7 +10,6 @@ from hipcli.documents.document import Page
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.page_ranges import format_page_ranges, parse_page_ranges
 from hipcli.documents.readers.pdf import pdf
-from hipcli.documents.readers.pdf.pdfium import UnreadableError
 from hipcli.errors import ExitCode, HipError
 
 ROOT = Path(__file__).parents[3]
