@@ -82,7 +82,7 @@ class TestPicture:
         (tmp_path / "note.txt").write_text("note")
         (tmp_path / "scan.png").write_bytes(saved(page(), "PNG"))
         _, skipped = read(tmp_path, ocr="off")
-        assert skipped == Skipped(str(tmp_path / "scan.png"), "is a picture, and --ocr is off")
+        assert skipped == Skipped(str(tmp_path / "scan.png"), "is a picture, and --ocr is off", alike=True)
 
     def test_a_picture_without_text_says_so(self, engine: Engine) -> None:
         engine.result = ocr.Recognised("", 0.0, 0)
