@@ -57,6 +57,14 @@ class TestEngine:
         for image in (ImageOps.invert(page()), page().rotate(4, expand=True, fillcolor="white")):
             assert ocr.recognise(pixels(image)).text.split() == " ".join(LINES).split()
 
+    @pytest.mark.parametrize(
+        ("place", "text"), [((1250, 1700), "Appendix"), ((100, 120), "Total 900"), ((2300, 3300), "7")]
+    )
+    def test_a_word_alone_on_a_page(self, place: tuple[int, int], text: str) -> None:
+        image = Image.new("RGB", (2480, 3508), "white")
+        ImageDraw.Draw(image).text(place, text, font=ImageFont.load_default(40), fill="black")
+        assert ocr.recognise(pixels(image)).text == text
+
     def test_an_unknown_script_is_doubtful(self) -> None:
         lines = ("Весь мир театр, а люди", "в нём актёры и зрители", "Договор от пятого марта")
         image = Image.new("RGB", (900, 400), "white")

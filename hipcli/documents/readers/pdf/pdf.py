@@ -108,7 +108,7 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
         recognised=frozenset(recognition.texts),
         damage=damage,
         warnings=(
-            *([legible.said(doubtful)] if doubtful else []),
+            *([legible.said(doubtful, tried=options.ocr != "off")] if doubtful else []),
             *pdf_notes.said_of_many(counts),
             *said_of_fonts,
             *said_of_second,
