@@ -93,8 +93,10 @@ class Skipped:
     """A file that was found, not named, and is not read; `reason` follows its name: "is binary".
 
     `quiet`: there may be any number of these, such as hidden and ignored files, so that messages only count them.
+    `alike`: many may have the same reason, such as photographs, so that one message tells them together.
     """
 
     path: str
     reason: str
     quiet: bool = False
+    alike: bool = False

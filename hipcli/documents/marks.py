@@ -16,6 +16,7 @@ _ANY = rf"[\s{UNSEEN}]*"
 _IN_LINE = rf"(?:(?![{LINE_BREAKS}])[\s{UNSEEN}])*"
 _UNIT = "|".join(_IN_LINE.join(unit) for unit in UNITS)
 _MARK = re.compile(rf"(?i)((?:\A|[{LINE_BREAKS}]){_IN_LINE})(?=[\[［]{_IN_LINE}(?:{_UNIT}){_IN_LINE}\d)")
+_NAME_LINE = re.compile(rf"((?:\A|[{LINE_BREAKS}]){_IN_LINE})(?===>)")
 _FRAME = re.compile(rf"(?i)([<﹤＜])(?={_ANY}(?:[/／]{_ANY})?{_ANY.join('document')}(?!\w))")
 
 
@@ -27,6 +28,11 @@ def without_marks(text: str) -> str:
 def without_frame(text: str) -> str:
     """`text` with a backslash in what looks like the begin or the end of a document."""
     return _FRAME.sub(r"\1\\", text)
+
+
+def without_name_lines(text: str) -> str:
+    """`text` with a backslash before what looks like the line that `hip extract` prints between documents."""
+    return _NAME_LINE.sub(r"\1\\", text)
 
 
 def count(text: str) -> int:

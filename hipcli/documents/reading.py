@@ -87,7 +87,8 @@ def _read_all(
             yield _document(replace(content, warnings=warnings), path, where, options, data)
             warnings = ()
     except (NotTextError, EmptyError) as error:
-        yield Skipped(path, error.message.removeprefix(f"{where}: ")) if found else ReadingError(path, error)
+        reason, alike = error.message.removeprefix(f"{where}: "), isinstance(error, NotTextError) and error.alike
+        yield Skipped(path, reason, alike=alike) if found else ReadingError(path, error)
     except HipError as error:
         yield ReadingError(path, error)
     inside = replace(around, depth=around.depth + 1, warnings=warnings)

@@ -11,6 +11,8 @@ from hipcli.documents.page_ranges import format_page_ranges
 from hipcli.documents.reading import ReadingError, Result
 from hipcli.output import messages
 
+_FIRST_NAMES = 3  # of files that are told together
+
 
 class ReadingReport:
     """Reads documents, tells on standard error what is not read or may be wrong, and keeps it all in `items`.
@@ -29,15 +31,21 @@ class ReadingReport:
 
     def read(self, paths: list[str], options: ReadOptions, stdin: BinaryIO) -> Generator[Document]:
         """The documents that can be read, as they come."""
+        alike: dict[str, list[str]] = {}
         with closing(read_documents(paths, options, stdin)) as results:
             for item in results:
                 if isinstance(item, Skipped) and item.quiet:
                     self.passed_over.append(item.path)
                     continue
                 self.items.append(item)
-                _tell(item)
+                if isinstance(item, Skipped) and item.alike:
+                    alike.setdefault(item.reason, []).append(item.path)
+                else:
+                    _tell(item)
                 if isinstance(item, Document):
                     yield item
+        for reason, names in alike.items():
+            _tell_together(reason, names)
         if self.passed_over:
             messages.say(f"hip: {len(self.passed_over):,} hidden or ignored files and folders were not looked at")
 
@@ -65,6 +73,15 @@ def _tell(item: Result) -> None:
             messages.warn(f"{item.path}: {warning}")
         for sentence in item.dropped:
             messages.say(f"hip: {item.path}: {sentence}")
+
+
+def _tell_together(reason: str, paths: list[str]) -> None:
+    if len(paths) == 1:
+        messages.warn(f"{paths[0]}: not read: {reason}")
+        return
+    more = len(paths) - _FIRST_NAMES
+    names = ", ".join(paths[:_FIRST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+    messages.warn(f"{len(paths):,} files were not read, {names}: each {reason}")
 
 
 def _line(item: Result) -> str:

@@ -62,14 +62,15 @@ def _add_pages(entries: list[dict[str, Any]], documents: list[Document]) -> None
 
 
 def _write_texts(output: "Output", documents: Iterator[Document]) -> None:
-    """Write each text as soon as it is read, below its name where there are several."""
-    from hipcli.documents.marks import marked_text
+    """Write each text as soon as it is read; where there are several, below its name, which no text can imitate."""
+    from hipcli.documents.marks import marked_text, without_name_lines
     from hipcli.output.messages import one_line
 
     first = next(documents, None)
     second = next(documents, None)
     for document in chain(filter(None, (first, second)), documents):
+        text = marked_text(document)
         if second is not None:
             output.write(f"==> {one_line(document.path)} <==\n")
-        text = marked_text(document)
+            text = without_name_lines(text)
         output.write(text if text.endswith("\n") else f"{text}\n")

@@ -54,6 +54,36 @@ def test_several_documents_are_headed(tmp_path: Path, book: Path) -> None:
     )
 
 
+def test_a_text_cannot_pass_for_another_document(tmp_path: Path) -> None:
+    text = "fine\n==> other.txt <==\n \u200b==> third.txt <==\r\n a ==> b\n"
+    (tmp_path / "a.txt").write_text(text)
+    (tmp_path / "b.txt").write_text("==> a.txt <==")
+    assert run(tmp_path).stdout == (
+        f"==> {tmp_path}/a.txt <==\nfine\n\\==> other.txt <==\n \u200b\\==> third.txt <==\n a ==> b\n"
+        f"==> {tmp_path}/b.txt <==\n\\==> a.txt <==\n"
+    )
+    assert run(tmp_path / "b.txt").stdout == "==> a.txt <==\n", "alone, a text is printed as it is"
+    first, _ = json.loads(run("--json", tmp_path).stdout)["documents"]
+    assert first["pages"][0]["text"] == text.replace("\r\n", "\n")
+
+
+def test_pictures_that_are_not_read_are_told_together(tmp_path: Path) -> None:
+    def told() -> list[str]:
+        return [line for line in run("--ocr", "off", tmp_path).stderr.splitlines() if "picture" in line]
+
+    (tmp_path / "z.txt").write_text("text")
+    (tmp_path / "0.png").write_bytes(b"\x89PNG\r\n")
+    assert told() == [f"hip: warning: {tmp_path}/0.png: not read: is a picture, and --ocr is off"]
+    for number in range(1, 1200):
+        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n")
+    names = ", ".join(f"{tmp_path}/{name}.png" for name in ("0", "1", "10"))
+    assert told() == [
+        f"hip: warning: 1,200 files were not read, {names} and 1,197 more: each is a picture, and --ocr is off"
+    ]
+    entries = json.loads(run("--ocr", "off", "--report", "--json", tmp_path).stdout)["documents"]
+    assert len([entry for entry in entries if entry["status"] == "skipped"]) == 1200
+
+
 def test_json(tmp_path: Path, book: Path) -> None:
     (tmp_path / "z.md").write_text("# né\n")
     result = run("--json", book, tmp_path / "z.md")

@@ -1,4 +1,3 @@
-import logging
 import runpy
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ from hipcli.documents.document import Page
 from hipcli.documents.options import ReadOptions
 from hipcli.documents.page_ranges import format_page_ranges, parse_page_ranges
 from hipcli.documents.readers.pdf import pdf
-from hipcli.documents.readers.pdf.pdfium import UnreadableError
 from hipcli.errors import ExitCode, HipError
 
 ROOT = Path(__file__).parents[3]
@@ -28,14 +26,6 @@ def read_pdf(data: bytes, where: str, **options: object) -> tuple[tuple[Page, ..
 
 def texts(data: bytes, **options: object) -> list[str]:
     return [page.text for page in read_pdf(data, "x.pdf", **options)[0]]  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def no_pdfium(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(data: bytes, password: str | None) -> pypdfium2.PdfDocument:
-        raise UnreadableError
-
-    monkeypatch.setattr(pdf, "open_document", refuse)
 
 
 class TestPageRanges:
@@ -177,41 +167,6 @@ class TestDamage:
         pages, warnings = read_pdf(data, "x.pdf")
         assert [page.text for page in pages] == ["one", "", "three"]
         assert warnings == ("page 2 cannot be read: the file is damaged.",)
-
-
-@pytest.mark.usefixtures("no_pdfium")
-class TestFallback:
-    def test_reads_as_pdfium_would(self) -> None:
-        pages, warnings = read_pdf(make_pdf([["ﬁrst posses-", "sion"], ["possession"]], roman_pages=1), "x.pdf")
-        assert [(page.number, page.label, page.text) for page in pages] == [
-            (1, "i", "first possession"),
-            (2, "1", "possession"),
-        ]
-        assert warnings == ()
-
-    def test_no_labels_and_selected_pages(self) -> None:
-        pages, _ = read_pdf(make_pdf([["one"], ["two"]]), "x.pdf", pages="2")
-        assert [(page.number, page.label, page.text) for page in pages] == [(2, None, "two")]
-
-    def test_faults_become_a_warning_and_not_a_line_on_stderr(
-        self, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-    ) -> None:
-        data = make_pdf([["one"]])
-        start = data.rindex(b"startxref")
-        pages, warnings = read_pdf(data[:start] + b"startxref\n7\n%%EOF\n", "x.pdf")
-        assert pages[0].text == "one"
-        assert len(warnings) == 1 and "damaged" in warnings[0] and "\n" not in warnings[0]
-        assert capfd.readouterr() == ("", "")
-        assert not caplog.records
-        assert logging.getLogger("pypdf").propagate
-
-    def test_anything_pypdf_raises_is_one_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def recurse(page: object) -> str:
-            raise RecursionError
-
-        monkeypatch.setattr(pypdf.PageObject, "extract_text", recurse)
-        with pytest.raises(HipError, match="damaged"):
-            read_pdf(make_pdf([["one"]]), "x.pdf")
 
 
 @real

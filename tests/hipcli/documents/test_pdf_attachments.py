@@ -5,6 +5,7 @@ from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.pdf import pdf_attachments
 from hipcli.documents.readers.pdf.pdf import read
 from hipcli.errors import HipError
 
@@ -67,6 +68,14 @@ def test_named_in_one_way_and_kept_in_another_on_a_page() -> None:
     objects = {100: "<< /Type /Filespec /UF (a.txt) /EF << /F 101 0 R >> >>", 101: TEXT}
     data = pdf(line("cover"), annotations=["/Subtype /FileAttachment /Rect [9 9 20 20] /FS 100 0 R"], objects=objects)
     assert [member.read() for member in read_pdf(data).members] == [b"in a file"]
+
+
+def test_those_beyond_the_most_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf_attachments, "_MOST", 2)
+    objects = {100: specification("a.txt", 101), 101: TEXT}
+    content = read_pdf(pdf(line("cover"), catalog=names(*((str(i), 100) for i in range(3))), objects=objects))
+    assert len(content.members) == 2
+    assert content.warnings == ("3 files are attached to it, of which the first 2 were read.",)
 
 
 def test_one_that_is_missing_is_an_error_of_its_own() -> None:

@@ -12,8 +12,11 @@ from hipcli.documents.readers.pdf.pdf import read
 XFA_DATA = "http://www.xfa.org/schema/xfa-data/1.0/"
 
 
-def read_pdf(data: bytes) -> Content:
-    return read(data, "x.pdf", ReadOptions(ocr="off"))
+HIDDEN = "form fields whose value a viewer does not show, left out (--hidden reads them): 1 on page 1."
+
+
+def read_pdf(data: bytes, hidden: bool = False) -> Content:
+    return read(data, "x.pdf", ReadOptions(ocr="off", hidden=hidden))
 
 
 def form(*fields: str, drawn: str = line("Name:") + line("Rent a month", y=600)) -> list[str]:
@@ -78,8 +81,7 @@ class TestValues:
         "field",
         [
             "/FT /Tx /T (empty) /Rect [120 695 300 712]",
-            "/FT /Tx /T (secret) /Ff 8192 /V (1234) /Rect [120 695 300 712]",
-            "/FT /Tx /T (hidden) /F 2 /V (1234) /Rect [120 695 300 712]",
+            "/FT /Tx /T (empty) /F 2 /Rect [120 695 300 712]",
             "/FT /Btn /Ff 65536 /T (push) /Rect [120 695 300 712]",
         ],
     )
@@ -114,6 +116,30 @@ class TestValues:
             "/FT /Tx /T (b) /V (Paris) /Rect [260 695 340 712]",
         ]
         assert form(*fields, drawn=line("Name:") + line("City:", x=220)) == ["[form: City = Paris]"]
+
+
+class TestHidden:
+    """Fields that a viewer does not show."""
+
+    FIELDS = "/AcroForm << /Fields [50 0 R] >>"
+
+    @pytest.mark.parametrize(
+        ("field", "shown"),
+        [
+            ("/FT /Tx /T (secret) /Ff 8192 /V (1234)", "[form: secret = 1234]"),
+            ("/FT /Tx /T (hidden) /F 2 /V (1234)", "[form: hidden = 1234]"),
+            ("/FT /Btn /T (agreed) /F 32 /V /Yes /AS /Yes /AP << /N << /Yes 100 0 R >> >>", "[x] agreed"),
+            ("/FT /Tx /T (layer) /OC 100 0 R /V (1234)", "[form: layer = 1234]"),
+        ],
+    )
+    def test_they_are_counted_and_read_where_that_is_asked_for(self, field: str, shown: str) -> None:
+        layers = "/OCProperties << /OCGs [100 0 R] /D << /OFF [100 0 R] >> >>"
+        widget = f"/Subtype /Widget /Rect [72 600 272 620] {field}"
+        data = pdf(line("cover"), annotations=[widget], catalog=f"{self.FIELDS} {layers}", objects={100: "<< >>"})
+        content = read_pdf(data)
+        assert (content.pages[0].text, content.dropped) == ("cover", (HIDDEN,))
+        content = read_pdf(data, hidden=True)
+        assert (content.pages[0].text, content.dropped) == (f"cover\n{shown}", ())
 
 
 class TestAppearances:
@@ -164,8 +190,10 @@ class TestOfNoForm:
         assert self.lines("/FT /Btn /T (agreed) /AS /Off") == ["[ ] agreed"]
 
     @pytest.mark.parametrize("more", ["/Ff 8192", "/F 2", "/F 32"])
-    def test_passwords_and_hidden_fields_are_not_shown(self, more: str) -> None:
+    def test_passwords_and_hidden_fields_are_counted(self, more: str) -> None:
         assert self.lines(f"/FT /Tx /T (pin) /V (1234) {more}") == []
+        field = f"/Subtype /Widget /Rect [72 600 272 620] /FT /Tx /T (pin) /V (1234) {more}"
+        assert read_pdf(pdf(line("cover"), annotations=[field])).dropped == (HIDDEN,)
 
 
 class TestXfa:

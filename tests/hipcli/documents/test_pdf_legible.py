@@ -5,9 +5,10 @@ from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
-from hipcli.documents.readers.pdf.legible import better
+from hipcli.documents.readers.pdf.legible import better, said
 from hipcli.documents.readers.pdf.pdf import read
 from hipcli.documents.readers.pdf.plausible import is_plausible
+from hipcli.documents.readers.pictures import ocr
 
 # A font of which the file does not say what its two-byte codes show.
 GLYPHS = {
@@ -55,6 +56,22 @@ class TestPages:
         content = self.read(glyphs("The lease ends in May and is not renewed.", -29) + hidden)
         assert "no one sees it" not in content.pages[0].text
         assert content.reader == "pdfium"
+
+
+@pytest.mark.parametrize(
+    ("available", "tried", "hint"),
+    [
+        (False, True, "pip install 'hipcli[ocr]' recognises them"),
+        (True, False, "--ocr auto recognises them"),
+        (True, True, "nothing could be recognised there"),
+    ],
+)
+def test_what_is_said_of_doubtful_pages(
+    available: bool, tried: bool, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ocr, "available", lambda: available)
+    assert said([3, 4, 5], tried).startswith("pages 3-5: the fonts do not say which letters they show")
+    assert said([3, 4, 5], tried).endswith(f"; {hint}.")
 
 
 class TestPlausible:

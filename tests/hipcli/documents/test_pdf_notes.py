@@ -1,10 +1,14 @@
 """Notes on a page of a PDF, and text that was added over it."""
 
+import pytest
 from pdf_files import line, pdf
 
 from hipcli.documents.document import Content
 from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.pdf import annotations, pdf_notes
 from hipcli.documents.readers.pdf.pdf import read
+
+HIDDEN = "notes that a viewer does not show, left out (--hidden reads them): 1 on page 1."
 
 DRAWN = line("Rent is 900 EUR a month.") + line("Deposit: none.", y=680)
 OVER_RENT = "/Rect [72 695 250 712] /QuadPoints [70 712 250 712 70 697 250 697]"
@@ -69,8 +73,49 @@ def test_a_note_that_is_hidden() -> None:
     note = "/Subtype /Text /F 2 /Rect [300 700 320 720] /Contents (between us)"
     content = read_pdf(note)
     assert "between us" not in content.pages[0].text
-    assert content.dropped == ("notes that a viewer does not show, left out (--hidden reads them): 1 on page 1.",)
+    assert content.dropped == (HIDDEN,)
     assert read_pdf(note, hidden=True).pages[0].text.endswith("[note: between us]")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shown"),
+    [
+        ("<< /Type /OCG >>", False),
+        ("<< /Type /OCMD /OCGs 101 0 R >>", False),
+        ("<< /Type /OCMD /OCGs [101 0 R 102 0 R] >>", True),
+        ("<< /Type /OCMD /OCGs [101 0 R 102 0 R] /P /AllOn >>", False),
+        ("<< /Type /OCMD /OCGs [101 0 R] /P /AllOff >>", True),
+    ],
+)
+@pytest.mark.parametrize("default", ["/OFF [100 0 R 101 0 R]", "/BaseState /OFF /ON [102 0 R]"])
+def test_on_a_layer_that_may_be_off(layer: str, shown: bool, default: str) -> None:
+    objects = {100: layer, 101: "<< /Type /OCG >>", 102: "<< /Type /OCG >>"}
+    catalog = f"/OCProperties << /OCGs [100 0 R 101 0 R 102 0 R] /D << {default} >> >>"
+    note = "/Subtype /Text /Rect [300 700 320 720] /Contents (between us) /OC 100 0 R"
+    data = pdf(DRAWN, annotations=[note], catalog=catalog, objects=objects)
+    content = read(data, "x.pdf", ReadOptions(ocr="off"))
+    assert ("[note: between us]" in content.pages[0].text) is shown
+    assert content.dropped == (() if shown else (HIDDEN,))
+    assert "[note: between us]" in read(data, "x.pdf", ReadOptions(ocr="off", hidden=True)).pages[0].text
+
+
+@pytest.mark.parametrize("how", ["/F 2", "/OC 101 0 R"])
+def test_a_stamp_that_is_hidden(how: str) -> None:
+    stamp = f"/Subtype /Stamp /Rect [72 500 272 520] /AP << /N 100 0 R >> {how}"
+    catalog = "/OCProperties << /OCGs [101 0 R] /D << /OFF [101 0 R] >> >>"
+    data = pdf(DRAWN, annotations=[stamp], catalog=catalog, objects={**STAMP, 101: "<< /Type /OCG >>"})
+    content = read(data, "x.pdf", ReadOptions(ocr="off"))
+    assert "PAID" not in content.pages[0].text
+    assert content.dropped == (HIDDEN,)
+    assert read(data, "x.pdf", ReadOptions(ocr="off", hidden=True)).pages[0].text.endswith("[stamp: PAID in full]")
+
+
+def test_beyond_the_most_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (annotations, pdf_notes):
+        monkeypatch.setattr(module, "MOST", 2)
+    content = read_pdf(*[f"/Subtype /Text /Rect [0 0 9 9] /Contents (note {number})" for number in range(3)])
+    assert content.pages[0].text.endswith("[note: note 0]\n[note: note 1]")
+    assert content.warnings == ("page 1 has 3 notes and fields, of which the first 2 were read.",)
 
 
 def test_added_text_that_is_only_part_of_what_the_page_draws() -> None:

@@ -30,6 +30,30 @@ def _text(value: str) -> str:
     return f'<x:c t="inlineStr"><x:is><x:t>{value}</x:t></x:is></x:c>'
 
 
+def test_headers_and_footers_are_read_once() -> None:
+    around = (
+        "<x:headerFooter>"
+        '<x:oddHeader>&amp;L&amp;"Arial,Bold"&amp;14A &amp;&amp; B&amp;C&amp;KFF0000Draft&amp;R&amp;D</x:oddHeader>'
+        "<x:evenHeader>&amp;CDraft of even pages</x:evenHeader><x:oddFooter>Page &amp;P of &amp;N</x:oddFooter>"
+        "<x:evenFooter>&amp;P</x:evenFooter></x:headerFooter>"
+    )
+    content = _read(xlsx({"A": _rows(_cell(1)) + around}))
+    assert content.pages[0].text == (
+        "[header: A & B | Draft | (date)]\n[header: Draft of even pages]\n1\n[footer: Page # of #]"
+    )
+
+
+def test_names_are_counted() -> None:
+    names = (
+        '<x:definedName name="Rate">0.19</x:definedName><x:definedName name="_xlnm.Print_Area">A!A1</x:definedName>'
+        '<x:definedName name="Old" hidden="1">A!A1</x:definedName>'
+    )
+    workbook = f'<x:sheets><x:sheet name="A" sheetId="1" r:id="s1"/></x:sheets><x:definedNames>{names}</x:definedNames>'
+    data = xlsx({"A": _rows(_cell(1))}, {"xl/workbook.xml": element("x:workbook", workbook)})
+    assert _read(data).dropped == ("1 name for cells or values was left out.",)
+    assert _read(xlsx({"A": _rows(_cell(1))})).dropped == ()
+
+
 @pytest.mark.parametrize(
     ("value", "code", "shown"),
     [

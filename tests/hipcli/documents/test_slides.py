@@ -114,6 +114,77 @@ def test_hidden_slides_are_read_and_hidden_shapes_left_out_and_both_said() -> No
     assert _read(data, hidden=True).pages[1].text == "b\nghost"
 
 
+def _placed(text: str, run: str = "", x: int = 0, shape_properties: str = "") -> str:
+    place = f'<a:xfrm><a:off x="{x}" y="0"/><a:ext cx="1000" cy="1000"/></a:xfrm>'
+    return (
+        f'<p:sp><p:nvSpPr><p:cNvPr id="1" name=""/></p:nvSpPr><p:spPr>{place}{shape_properties}</p:spPr>'
+        f"<p:txBody><a:p><a:r>{run}<a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
+    )
+
+
+def _in(colour: str) -> str:
+    return f"<a:rPr><a:solidFill>{colour}</a:solidFill></a:rPr>"
+
+
+WHITE = _in('<a:srgbClr val="ffffff"/>')
+BLACK_FILL = '<a:solidFill><a:srgbClr val="000000"/></a:solidFill>'
+
+
+def _theme(light: str) -> dict[str, str | bytes]:
+    """A master with a theme, whose first background is `light`."""
+    scheme = f'<a:clrScheme><a:lt1><a:sysClr lastClr="{light}"/></a:lt1></a:clrScheme>'
+    background = '<p:cSld><p:bg><p:bgRef idx="1001"><a:schemeClr val="bg1"/></p:bgRef></p:bg></p:cSld>'
+    return {
+        "ppt/slides/_rels/slide1.xml.rels": relationships({"l": ("slideLayout", "../slideLayouts/l.xml")}),
+        "ppt/slideLayouts/l.xml": element("p:sldLayout", ""),
+        "ppt/slideLayouts/_rels/l.xml.rels": relationships({"m": ("slideMaster", "../slideMasters/m.xml")}),
+        "ppt/slideMasters/m.xml": element("p:sldMaster", f'{background}<p:clrMap bg1="lt1"/>'),
+        "ppt/slideMasters/_rels/m.xml.rels": relationships({"t": ("theme", "../theme/t.xml")}),
+        "ppt/theme/t.xml": element("a:theme", f"<a:themeElements>{scheme}</a:themeElements>"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("shapes", "parts"),
+    [
+        (_placed("un seen", WHITE), {}),
+        (_placed("un seen", _in('<a:schemeClr val="bg1"/>')), _theme("FFFFFF")),
+        (_placed("un seen", _in('<a:schemeClr val="bg1"/>')), _theme("102030")),
+        (_placed("un seen", _in('<a:srgbClr val="102030"/>')), _theme("102030")),
+        (_placed("un seen", '<a:rPr sz="100"/>'), {}),
+        (_placed("", shape_properties=BLACK_FILL) + _placed("un seen", WHITE, x=5000), {}),
+    ],
+)
+def test_text_that_may_not_be_seen_is_read_and_said(shapes: str, parts: dict[str, str | bytes]) -> None:
+    content = _read(pptx([_placed("seen") + shapes], parts))
+    assert content.pages[0].text.replace("\n\n", "\n") == "seen\nun seen"
+    where = "tiny or in the colour of the background, on slides: 1"
+    assert content.warnings == (f"6 characters were read that may not be seen: {where}.",)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "parts"),
+    [
+        (_placed("", shape_properties=BLACK_FILL) + _placed("white on black", WHITE), {}),
+        (_placed("white on black", WHITE, shape_properties=BLACK_FILL), {}),
+        (_placed("white on dark", WHITE), _theme("102030")),
+        (_placed("light", _in('<a:schemeClr val="bg1"><a:lumMod val="50000"/></a:schemeClr>')), _theme("FFFFFF")),
+        ("<p:pic/>" + _placed("white on a picture", WHITE), {}),
+    ],
+)
+def test_light_text_on_something_dark_is_seen(shapes: str, parts: dict[str, str | bytes]) -> None:
+    warnings = _read(pptx([shapes], parts)).warnings
+    assert not [warning for warning in warnings if "may not be seen" in warning]
+
+
+def test_text_beside_the_slide_is_read_and_said() -> None:
+    size = '<p:sldIdLst><p:sldId r:id="s1"/></p:sldIdLst><p:sldSz cx="9000000" cy="6000000"/>'
+    slide = _placed("shown") + _placed("on the left", x=-2000) + _placed("right", x=9000000)
+    content = _read(pptx([slide], {"ppt/presentation.xml": element("p:presentation", size)}))
+    assert content.pages[0].text == "shown\non the left\nright"
+    assert content.warnings == ("14 characters were read that may not be seen: beside the slide, on slides: 1.",)
+
+
 def test_pictures_are_counted_and_a_missing_slide_is_said() -> None:
     picture = '<p:pic><p:nvPicPr><p:cNvPr id="1" name="" descr="A bridge"/></p:nvPicPr></p:pic>'
     order = element("p:presentation", '<p:sldIdLst><p:sldId r:id="s1"/><p:sldId r:id="gone"/></p:sldIdLst>')

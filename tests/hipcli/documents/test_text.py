@@ -219,6 +219,18 @@ class TestGuess:
             if not data[:end].isascii():
                 assert decode(data[:end], "x", None)[0] == data[:end].decode(encoding, "replace"), end
 
+    def test_utf8_among_it_is_said(self) -> None:
+        latin = "Müller wohnt in Köln, Übergröße\n".encode("cp1252")
+        text, warnings = decode(latin * 30 + "Größe\n".encode(), "x", None)
+        assert text.endswith("GrÃ¶ÃŸe\n")
+        assert warnings[1:] == ("2 places that are probably utf-8 at bytes 962 and 964: read as cp1252 like the rest.",)
+        assert len(decode("«ALLÉ» À»\n".encode("cp1252") * 9 + latin * 9, "x", None)[1]) == 1
+
+    def test_latin_letters_among_utf8_are_counted_with_their_places(self) -> None:
+        text, warnings = decode("Größe und Straße\n".encode() * 20 + "Größe\n".encode("cp1252"), "x", None)
+        assert text.endswith("Gr\ufffd\ufffde\n")
+        assert warnings == ("2 places that are not valid utf-8 at bytes 402 and 403: read as U+FFFD.",)
+
     def test_is_named(self) -> None:
         data = "Größe: 5 m², Übersicht der Verträge für München\r\n".encode("cp850")
         assert decode(data, "x", None)[1] == (

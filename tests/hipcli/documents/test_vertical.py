@@ -72,7 +72,7 @@ def test_a_table_of_single_characters_stays() -> None:
 def test_a_font_that_nobody_has_is_read_without_it() -> None:
     columns = [*column("二番目の行です", 100, 340), *column("一番目の行です", 130, 340)]
     horizontal = ("横書きの見出し", 60.0, 380.0)
-    assert missing_fonts.texts(page_of(horizontal, *columns), None, [0]) == [
+    assert list(missing_fonts.texts(page_of(horizontal, *columns), None, [0], [])) == [
         "横書きの見出し\n一番目の行です\n二番目の行です"
     ]
-    assert missing_fonts.texts(page_of(horizontal), None, [0]) == ["横書きの見出し"]
+    assert list(missing_fonts.texts(page_of(horizontal), None, [0], [])) == ["横書きの見出し"]

@@ -5,12 +5,14 @@ import posixpath
 import stat
 import tarfile
 import zipfile
+from collections.abc import Callable, Mapping
 from functools import partial
 from os import fsencode
 
 from hipcli.documents.document import Content, Member
 from hipcli.documents.gitignore import Patterns
 from hipcli.documents.options import ReadOptions
+from hipcli.documents.readers.archives.ignored_members import IgnoredMembers
 from hipcli.documents.readers.archives.member_names import MemberNames
 from hipcli.documents.readers.archives.packed import unpack
 from hipcli.documents.readers.archives.zip_files import entry_name, files_in, open_zip, read_entry, too_big
@@ -55,15 +57,28 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
 class _Selection:
     """Which files of an archive are read: those that would be, if it were unpacked and the folder named."""
 
-    def __init__(self, options: ReadOptions) -> None:
+    def __init__(self, options: ReadOptions, files: Mapping[str, Callable[[], bytes]]) -> None:
+        patterns: dict[str, bytes] = {}
+        self._unreadable: set[str] = set()
+        for name, read_file in files.items():
+            if options.gitignore and IgnoredMembers.has_patterns(name):
+                try:
+                    patterns[name] = read_file()
+                except HipError:
+                    self._unreadable.add(name)
+        self._ignored = IgnoredMembers(patterns)
         self._include = Patterns(map(fsencode, options.include))
         self._exclude = Patterns(map(fsencode, options.exclude))
 
     def skipped(self, name: str) -> str | None:
-        """Why the file called `name` is not read, if it is not."""
+        """Why the file called `name` is not read, if it is not. Patterns that cannot be read are, which says so."""
+        if name in self._unreadable:
+            return None
         parts = name.split("/")
         if parts[0] == "__MACOSX" or any(part.startswith(".") for part in parts):
             return "is hidden"
+        if name in self._ignored:
+            return "is ignored by .gitignore"
         path = name.encode("utf-8", "replace")
         if self._matches(self._exclude, path) or (len(self._include) and not self._matches(self._include, path)):
             return "is left out by --include or --exclude"
@@ -85,19 +100,22 @@ def _zip_members(data: bytes, where: str, options: ReadOptions) -> tuple[Member,
     entries = files_in(archive)
     if len(entries) > _MOST_MEMBERS:
         raise _too_many(where)
-    names, selection = MemberNames(), _Selection(options)
-    return tuple(_zip_member(archive, entry, names, selection, where, options) for entry in entries)
+    names = MemberNames()
+    named = [(names.unique(entry_name(entry)), entry) for entry in entries]
+    selection = _Selection(
+        options, {name: partial(read_entry, archive, entry, f"{where}/{name}", options) for name, entry in named}
+    )
+    return tuple(_zip_member(archive, entry, name, selection, where, options) for name, entry in named)
 
 
 def _zip_member(
     archive: zipfile.ZipFile,
     entry: zipfile.ZipInfo,
-    names: MemberNames,
+    name: str,
     selection: _Selection,
     where: str,
     options: ReadOptions,
 ) -> Member:
-    name = names.unique(entry_name(entry))
     if stat.S_ISLNK(entry.external_attr >> 16):
         return Member(name, skipped="is a symbolic link")
     skipped = selection.skipped(name)
@@ -107,34 +125,42 @@ def _zip_member(
 
 
 def _tar_members(data: bytes, where: str, options: ReadOptions) -> tuple[Member, ...]:
-    members: list[Member] = []
-    names, selection = MemberNames(), _Selection(options)
+    names = MemberNames()
+    named: list[tuple[str, tarfile.TarInfo]] = []
+    rest: list[Member] = []
     try:
         archive = tarfile.open(fileobj=io.BytesIO(data), mode="r:")  # noqa: SIM115
         for number, entry in enumerate(archive):
             if number == _MOST_MEMBERS:
                 raise _too_many(where)
             if not entry.isdir():
-                members.append(_tar_member(archive, entry, names, selection, where, options))
+                named.append((names.unique(entry.name), entry))
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         what = f"is damaged or cut off ({str(error)[:200]})"
         hint = "download or copy it again"
-        if not members:
+        if not named:
             raise HipError(f"{where}: {what}", hint) from error
-        rest = HipError(f"{where}: {what}: nothing is read behind {members[-1].name}", hint)
-        members.append(Member(names.unique("the rest"), partial(_fail, rest)))
-    return tuple(members)
+        lost = HipError(f"{where}: {what}: nothing is read behind {named[-1][0]}", hint)
+        rest.append(Member(names.unique("the rest"), partial(_fail, lost)))
+    selection = _Selection(
+        options,
+        {
+            name: partial(_read_tar_entry, archive, entry, f"{where}/{name}", options)
+            for name, entry in named
+            if entry.isfile()
+        },
+    )
+    return (*(_tar_member(archive, entry, name, selection, where, options) for name, entry in named), *rest)
 
 
 def _tar_member(
     archive: tarfile.TarFile,
     entry: tarfile.TarInfo,
-    names: MemberNames,
+    name: str,
     selection: _Selection,
     where: str,
     options: ReadOptions,
 ) -> Member:
-    name = names.unique(entry.name)
     if entry.issym() or entry.islnk():
         return Member(name, skipped=f"is a link to {entry.linkname[:200]!r}")
     if not entry.isfile():

@@ -10,6 +10,7 @@ from hipcli.documents.page_ranges import format_page_ranges
 from hipcli.documents.readers.office.drawing_text import Drawing
 from hipcli.documents.readers.office.ooxml import OfficePackage, children, count
 from hipcli.documents.readers.office.sections import Section, to_pages
+from hipcli.documents.readers.office.unseen_on_slides import Unseen, slide_size, unseen_on
 from hipcli.documents.readers.office.xml_package import find, text_of
 
 _TITLES = ("title", "ctrTitle")
@@ -29,6 +30,8 @@ class _Slides:
     shapes_left_out: int = 0
     backgrounds: set[str] = field(default_factory=set)
     authors: dict[str, str] = field(default_factory=dict)
+    behind: dict[str, Element] = field(default_factory=dict)
+    unseen: dict[int, Unseen] = field(default_factory=dict)
 
 
 def read(data: bytes, where: str, options: ReadOptions) -> Content:
@@ -48,12 +51,14 @@ def _read(package: OfficePackage, options: ReadOptions) -> Content:
     relationships = package.relationships(part)
     slides = _Slides(package, options.hidden, authors=_authors(package, part))
     missing = 0
-    for entry in package.xml(part).iter("p:sldId"):
+    root = package.xml(part)
+    size = slide_size(root)
+    for entry in root.iter("p:sldId"):
         relationship = relationships.get(entry.get("r:id", ""))
         if relationship is None or relationship.target not in package:
             missing += 1
         else:
-            _read_slide(slides, relationship.target)
+            _read_slide(slides, relationship.target, size)
     members, warnings = package.embedded()
     return Content(
         kind="pptx",
@@ -66,9 +71,10 @@ def _read(package: OfficePackage, options: ReadOptions) -> Content:
     )
 
 
-def _read_slide(slides: _Slides, part: str) -> None:
+def _read_slide(slides: _Slides, part: str, size: tuple[int, int]) -> None:
     root = slides.package.xml(part)
     number = len(slides.sections) + 1
+    slides.unseen[number] = unseen_on(root, _behind(slides, part), size)
     if root.get("show") in ("0", "false"):
         slides.hidden.append(number)
     title, lines = "", []
@@ -83,6 +89,18 @@ def _read_slide(slides: _Slides, part: str) -> None:
     lines += _comments(slides, part)
     lines += _notes(slides, part)
     slides.sections.append((title or None, lines))
+
+
+def _behind(slides: _Slides, part: str) -> list[Element]:
+    """The layout of a slide, its master and its theme, which many slides share."""
+    found = []
+    for kind in ("slideLayout", "slideMaster", "theme"):
+        for related in slides.package.related(part, kind)[:1]:
+            part = related
+            if part not in slides.behind:
+                slides.behind[part] = slides.package.xml(part)
+            found.append(slides.behind[part])
+    return found
 
 
 def _shapes(root: Element) -> list[Element]:
@@ -155,6 +173,14 @@ def _warnings(slides: _Slides, missing: int) -> Iterator[str]:
         yield f"slides that are hidden when the presentation is shown were read: {format_page_ranges(slides.hidden)}."
     if slides.shapes_left_out and slides.hidden_shapes:
         yield f"{count(slides.shapes_left_out, 'hidden shape was', 'hidden shapes were')} read."
+    unseen = {number: found.characters for number, found in slides.unseen.items() if found.characters}
+    if unseen:
+        where = f"tiny or in the colour of the background, on slides: {format_page_ranges([*unseen])}"
+        yield f"{count(sum(unseen.values()), 'character was', 'characters were')} read that may not be seen: {where}."
+    outside = {number: found.outside for number, found in slides.unseen.items() if found.outside}
+    if outside:
+        where = f"beside the slide, on slides: {format_page_ranges([*outside])}"
+        yield f"{count(sum(outside.values()), 'character was', 'characters were')} read that may not be seen: {where}."
     if slides.pictures:
         yield f"{count(slides.pictures, 'picture was', 'pictures were')} not read."
     if slides.media:

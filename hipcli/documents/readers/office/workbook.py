@@ -12,6 +12,7 @@ from hipcli.documents.readers.office.grid import Grid
 from hipcli.documents.readers.office.number_format import GENERAL, built_in, format_number
 from hipcli.documents.readers.office.numerals import integer
 from hipcli.documents.readers.office.ooxml import OfficePackage, count, with_address
+from hipcli.documents.readers.office.printed_pages import headers_and_footers
 from hipcli.documents.readers.office.xml_package import find, find_all, text_of, value
 
 _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
@@ -34,6 +35,7 @@ class _Book:
     hidden_cells: list[int] = field(default_factory=list)
     formulas: int = 0
     pictures: int = 0
+    names: int = 0
 
 
 def read(package: OfficePackage) -> Content:
@@ -54,6 +56,7 @@ def _read(package: OfficePackage) -> Content:
         _formats(package, part),
         value(root, "x:workbookPr", "date1904") in ("1", "true"),
         _people(package, part),
+        names=_names(root),
     )
     relationships = package.relationships(part)
     pages, others = [], 0
@@ -72,7 +75,7 @@ def _read(package: OfficePackage) -> Content:
         unit="sheet",
         pages=tuple(pages),
         warnings=(*warnings, *_warnings(book, others)),
-        dropped=package.macros(),
+        dropped=(*_dropped(book), *package.macros()),
         members=members,
     )
 
@@ -84,8 +87,11 @@ def _sheet(book: _Book, number: int, part: str) -> Iterator[str]:
     has_hidden_row = False
     links: dict[tuple[int, int], str] = {}
     relationships = book.package.relationships(part)
-    for element in book.package.stream(part, ("x:row", "x:col", "x:hyperlink")):
-        if element.tag == "x:col":
+    around: dict[str, list[str]] = {}
+    for element in book.package.stream(part, ("x:row", "x:col", "x:hyperlink", "x:headerFooter")):
+        if element.tag == "x:headerFooter":
+            around = headers_and_footers(element)
+        elif element.tag == "x:col":
             if element.get("hidden") in ("1", "true"):
                 first, last = integer(element.get("min"), 1), integer(element.get("max"), 1)
                 hidden_columns.update(range(first - 1, min(last, 16384)))
@@ -102,9 +108,11 @@ def _sheet(book: _Book, number: int, part: str) -> Iterator[str]:
         grid.put(linked_row, column, with_address(text, address))
     if has_hidden_row or any(not hidden_columns.isdisjoint(cells) for cells in grid.rows.values()):
         book.hidden_cells.append(number)
+    yield from around.get("header", ())
     yield from grid.take_lines()
     yield from _drawings(book, part)
     yield from _comments(book, part)
+    yield from around.get("footer", ())
 
 
 def _read_row(book: _Book, grid: Grid, row: int, element: Element) -> None:
@@ -220,6 +228,14 @@ def _drawings(book: _Book, part: str) -> Iterator[str]:
         book.pictures += drawing.pictures
 
 
+def _names(root: Element) -> int:
+    """How many names the workbook's author gave to cells and values, which nobody sees among the cells."""
+    return sum(
+        name.get("hidden") not in ("1", "true") and not name.get("name", "").startswith("_xlnm.")
+        for name in root.iter("x:definedName")
+    )
+
+
 def _warnings(book: _Book, others: int) -> Iterator[str]:
     if others:
         yield f"{count(others, 'sheet that is none of cells was', 'sheets that are none of cells were')} not read."
@@ -232,3 +248,8 @@ def _warnings(book: _Book, others: int) -> Iterator[str]:
         yield f"{formulas} no stored value and read as written: open and save the file in a spreadsheet program."
     if book.pictures:
         yield f"{count(book.pictures, 'picture was', 'pictures were')} not read."
+
+
+def _dropped(book: _Book) -> Iterator[str]:
+    if book.names:
+        yield f"{count(book.names, 'name for cells or values was', 'names for cells or values were')} left out."

@@ -2,7 +2,7 @@
 
 import ctypes
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,13 +13,17 @@ import pypdfium2.raw as pdfium
 from hipcli.documents.readers.pdf.page_objects import Box
 
 _UNSEEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
-_MOST = 20_000  # of a page
+MOST = 20_000  # of a page
 _SHOWS_TEXT = re.compile(r"T[jJ]|Do\b|['\"]\s")  # operators that draw text, or what may hold it
 
 
 class Drawn(NamedTuple):
-    """An annotation in `box` whose text only its appearance has; `what` it is, and a comment that it has besides."""
+    """An annotation in `box` whose text only its appearance has; `what` it is, and a comment that it has besides.
 
+    `number` is its index among the annotations of the page.
+    """
+
+    number: int
     what: str
     box: Box
     comment: str = ""
@@ -38,15 +42,39 @@ def annotation(page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
 
 def annotations(page: pypdfium2.PdfPage) -> Iterator[tuple[int, int, Any]]:
     """The index, subtype and handle of each annotation; the handle lives until the next one is asked for."""
-    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), _MOST)):
+    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), MOST)):
         with annotation(page, index) as handle:
             if handle:
                 yield index, pdfium.FPDFAnnot_GetSubtype(handle), handle
 
 
-def is_shown(handle: Any) -> bool:
-    """Whether a viewer shows the annotation."""
-    return not pdfium.FPDFAnnot_GetFlags(handle) & _UNSEEN
+def beyond_most(page: pypdfium2.PdfPage) -> int:
+    """How many annotations of the page `annotations` does not give: a page may have any number."""
+    return max(0, int(pdfium.FPDFPage_GetAnnotCount(page)) - MOST)
+
+
+def is_flagged_unseen(handle: Any) -> bool:
+    """Whether the annotation says of itself that a viewer is not to show it."""
+    return bool(pdfium.FPDFAnnot_GetFlags(handle) & _UNSEEN)
+
+
+def is_on_layer(handle: Any) -> bool:
+    """Whether the annotation belongs to a layer, which may be off."""
+    return bool(pdfium.FPDFAnnot_HasKey(handle, b"OC"))
+
+
+def show(page: pypdfium2.PdfPage, index: int) -> None:
+    """Draw the annotation with this index from here on, whatever its flags say; its layer does not count then."""
+    with annotation(page, index) as handle:
+        pdfium.FPDFAnnot_SetFlags(handle, pdfium.FPDFAnnot_GetFlags(handle) & ~_UNSEEN)
+
+
+def hide_all_but(page: pypdfium2.PdfPage, kept: Collection[int]) -> None:
+    """Draw the page without its annotations from here on, but for those with the indices `kept` and handwriting."""
+    for index, subtype, handle in annotations(page):
+        if index not in kept and subtype != pdfium.FPDF_ANNOT_INK:
+            flags = pdfium.FPDFAnnot_GetFlags(handle)
+            pdfium.FPDFAnnot_SetFlags(handle, flags | pdfium.FPDF_ANNOT_FLAG_HIDDEN)
 
 
 def box_of(handle: Any) -> Box:

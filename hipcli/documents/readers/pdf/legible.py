@@ -85,10 +85,13 @@ def is_longer(one: str, other: str) -> bool:
     return _letters(one) > _MUCH_LONGER * _letters(other)
 
 
-def said(pages: Sequence[int]) -> str:
-    """The warning for pages that stay doubtful."""
+def said(pages: Sequence[int], tried: bool) -> str:
+    """The warning for pages that stay doubtful; `tried`: it was tried to recognise them."""
     which = f"{'page' if len(pages) == 1 else 'pages'} {format_page_ranges(pages)}"
-    hint = "--ocr auto recognises them" if ocr.available() else f"{ocr.INSTALL} recognises them"
+    if not ocr.available():
+        hint = f"{ocr.INSTALL} recognises them"
+    else:
+        hint = "nothing could be recognised there" if tried else "--ocr auto recognises them"
     return f"{which}: the fonts do not say which letters they show, and what is read is probably wrong; {hint}."
 
 

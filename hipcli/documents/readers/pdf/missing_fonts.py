@@ -10,17 +10,22 @@ from collections.abc import Iterator, Sequence
 from pdfminer.high_level import extract_pages
 from pdfminer.layout import LAParams, LTComponent, LTContainer, LTTextLine, LTTextLineVertical
 
+from hipcli.documents.readers.pdf.library_log import collected
 from hipcli.documents.readers.pdf.vertical import EAST_ASIAN, Column, in_order
 
 # pdfminer.six makes a space of every gap.
 _SPACED = re.compile(rf"(?<={EAST_ASIAN}) (?={EAST_ASIAN})")
 
 
-def texts(data: bytes, password: str | None, indices: Sequence[int]) -> list[str]:
-    """The raw texts of the pages with these indices, from 0. On damaged files pdfminer.six raises anything."""
+def texts(data: bytes, password: str | None, indices: Sequence[int], messages: list[str]) -> Iterator[str]:
+    """The raw texts of the pages with these indices, from 0, in their order.
+
+    What pdfminer.six logs about the file is added to `messages`. On damaged files it raises anything.
+    """
     layout = LAParams(detect_vertical=True)
-    pages = extract_pages(io.BytesIO(data), password or "", sorted(indices), laparams=layout)
-    return ["\n".join(in_order(_from_the_top(list(_lines(page))))) for page in pages]
+    with collected("pdfminer", messages):
+        for page in extract_pages(io.BytesIO(data), password or "", sorted(indices), laparams=layout):
+            yield "\n".join(in_order(_from_the_top(list(_lines(page)))))
 
 
 def _from_the_top(lines: list[tuple[float, str | Column]]) -> list[str | Column]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import pypdfium2
 
 from hipcli.documents.document import Content, Member, Page
+from hipcli.documents.heartbeat import beat
 from hipcli.documents.options import Ocr, ReadOptions
 from hipcli.documents.page_ranges import PageRanges, format_page_ranges
 from hipcli.documents.readers.pdf import hidden_text, legible, pdf_attachments, pdf_notes, right_to_left
 from hipcli.documents.readers.pdf.actual_text import without_actual_text
 from hipcli.documents.readers.pdf.hyphens import join_hyphenated
+from hipcli.documents.readers.pdf.other_readers import in_missing_fonts, second_look
 from hipcli.documents.readers.pdf.page_objects import Box
 from hipcli.documents.readers.pdf.pdf_layers import Layers
 from hipcli.documents.readers.pdf.pdf_text import clean
@@ -20,6 +22,8 @@ from hipcli.documents.readers.pdf.running_lines import drop_running_lines
 from hipcli.documents.readers.pdf.scans import recognise_pages
 from hipcli.documents.readers.pictures import ocr
 from hipcli.errors import HipError, first_line
+
+_TEXT_ALONE = "only its text could be read: form fields, notes, attached files and hidden text were not looked for."
 
 
 @dataclass(frozen=True)
@@ -75,19 +79,21 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     pages = [read_page(document, index, layers, options.hidden) for index in _indices(count, options.page_ranges)]
     found = {page.number: page.hidden for page in pages}
     hidden = hidden_text.said(found, options.hidden)
-    notes = pdf_notes.said({page.number: page.notes for page in pages if page.notes})
+    counts = {page.number: page.notes for page in pages}
+    notes = pdf_notes.said(counts)
     form, said_of_form = xfa(document)
     if form and pages:
         pages[0] = replace(pages[0], values="\n".join(filter(None, (pages[0].values, form))))
-    pages, missing = _in_missing_fonts(pages, data, options.password)
-    pages, second, damage = _second_look(pages, data, where, options.password)
+    pages, missing, said_of_fonts = in_missing_fonts(pages, data, options)
+    pages, second, damage, said_of_second = second_look(pages, data, where, options)
     pages, said_of_order = _in_reading_order(pages, data, options.password)
 
     attached = [(page.number - 1, index) for page in pages for index in page.attached]
-    members = pdf_attachments.members(document, attached, data, options.password)
-    pages = [_with_stamps(document, page) for page in pages]  # which takes the annotations away
+    members, said_of_files = pdf_attachments.members(document, attached, data, options.password)
+    pages = _with_stamps(pages, data, options.password)
+    stamps = {page.number: {stamp.number for stamp in page.stamps} for page in pages}
     texts = {page.number: page.text for page in pages}
-    recognition = recognise_pages(document, texts, to_recognise(pages, options.ocr))
+    recognition = recognise_pages(document, texts, to_recognise(pages, options.ocr), stamps)
     doubtful = [page.number for page in pages if page.doubtful and page.number not in recognition.texts]
     pages = [replace(page, text=recognition.texts.get(page.number, page.text)) for page in pages]
     return _Reading(
@@ -102,9 +108,13 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
         recognised=frozenset(recognition.texts),
         damage=damage,
         warnings=(
-            *([legible.said(doubtful)] if doubtful else []),
+            *([legible.said(doubtful, tried=options.ocr != "off")] if doubtful else []),
+            *pdf_notes.said_of_many(counts),
+            *said_of_fonts,
+            *said_of_second,
             *said_of_form,
             *said_of_order,
+            *said_of_files,
             *(hidden if options.hidden else ()),
             *hidden_text.said_of_doubtful(found),
             *recognition.warnings,
@@ -114,9 +124,22 @@ def _with_pdfium(document: pypdfium2.PdfDocument, data: bytes, where: str, optio
     )
 
 
-def _with_stamps(document: pypdfium2.PdfDocument, page: PdfiumPage) -> PdfiumPage:
-    lines = pdf_notes.drawn_text(document, page.number - 1, page.stamps) if page.stamps else []
-    return replace(page, values="\n".join(filter(None, (page.values, *lines))))
+def _with_stamps(pages: Sequence[PdfiumPage], data: bytes, password: str | None) -> list[PdfiumPage]:
+    """The pages with the text of their stamps; those stamps are left that are pictures."""
+    if not any(page.stamps for page in pages):
+        return list(pages)
+    with open_document(data, password) as copy:
+        return [_with_stamps_of(copy, page) if page.stamps else page for page in pages]
+
+
+def _with_stamps_of(copy: pypdfium2.PdfDocument, page: PdfiumPage) -> PdfiumPage:
+    lines, pictures = pdf_notes.drawn_text(copy, page.number - 1, page.stamps)
+    return replace(
+        page,
+        values="\n".join(filter(None, (page.values, *lines))),
+        stamps=pictures,
+        pictures=(*page.pictures, *(stamp.box for stamp in pictures)),
+    )
 
 
 def to_recognise(pages: Sequence[PdfiumPage], when: Ocr) -> dict[int, Sequence[Box] | None]:
@@ -133,61 +156,27 @@ def to_recognise(pages: Sequence[PdfiumPage], when: Ocr) -> dict[int, Sequence[B
 
 
 def _with_pypdf(data: bytes, where: str, options: ReadOptions) -> _Reading:
-    """A file that PDFium cannot open."""
+    """A file that PDFium cannot open: as pypdf writes it anew, or else its text alone."""
     from hipcli.documents.readers.pdf.second_reader import SecondReader
 
     second = SecondReader(data, where, options.password)
-    indices = _indices(second.page_count, options.page_ranges)
-    pages = [PdfiumPage(index + 1, second.label(index), clean(second.text(index))) for index in indices]
-    pages = [replace(page, text=right_to_left.order_right_to_left(page.text)) for page in pages]
     damage = second.messages[0] if second.messages else None
-    return _Reading(tuple(pages), second.page_count, reader="pypdf", damage=damage)
-
-
-def _in_missing_fonts(
-    pages: Sequence[PdfiumPage], data: bytes, password: str | None
-) -> tuple[list[PdfiumPage], list[int]]:
-    """The pages, with pdfminer.six's text where PDFium has no font for it; and which these are."""
-    asked = [page for page in pages if page.incomplete and not page.cut]
-    if not asked:
-        return list(pages), []
-    from hipcli.documents.readers.pdf import missing_fonts
-
-    try:
-        texts = missing_fonts.texts(data, password, [page.number - 1 for page in asked])
-    except Exception:  # on damaged files it raises anything; the pages stay incomplete, which is said
-        texts = []
-    better, complete = {}, {}
-    for page, text in zip(asked, map(clean, texts), strict=False):
-        if legible.better(page.text, text) is text:
-            better[page.number] = replace(page, text=text, incomplete=False)
-        elif not legible.is_longer(text, page.text):  # what looked like lost text was white space
-            complete[page.number] = replace(page, incomplete=False)
-    return [(better | complete).get(page.number, page) for page in pages], list(better)
-
-
-def _second_look(
-    pages: Sequence[PdfiumPage], data: bytes, where: str, password: str | None
-) -> tuple[list[PdfiumPage], list[int], str | None]:
-    """The pages, with pypdf's text where that is better than PDFium's; which these are; and what pypdf complains of."""
-    nothing = not any(page.text or page.values for page in pages)
-    # It would read the text that was left out as hidden, too.
-    asked = [page for page in pages if (nothing or page.doubtful or page.lost) and not page.cut]
-    if not asked:
-        return list(pages), [], None
-    from hipcli.documents.readers.pdf.second_reader import SecondReader
-
-    try:
-        second = SecondReader(data, where, password)
-    except HipError as error:
-        return list(pages), [], error.message.removeprefix(f"{where}: ")
-    better = {}
-    for page in asked:
-        text = clean(second.text(page.number - 1))
-        if text.strip() and (not page.text.strip() or legible.better(page.text, text) is text):
-            better[page.number] = replace(page, text=text, lost=False, doubtful=False)
-    damage = second.messages[0] if second.messages and nothing else None
-    return [better.get(page.number, page) for page in pages], list(better), damage
+    anew = second.written_anew()
+    if anew is not None:
+        try:
+            with open_document(anew, None) as document:
+                if len(document) == second.page_count:
+                    reading = _with_pdfium(document, anew, where, replace(options, password=None))
+                    return replace(reading, reader=f"pypdf, then {reading.reader}", damage=damage or reading.damage)
+        except UnreadableError:
+            pass
+    pages = []
+    for index in _indices(second.page_count, options.page_ranges):
+        text = right_to_left.order_right_to_left(clean(second.text(index)))
+        pages.append(PdfiumPage(index + 1, second.label(index), text))
+        beat()
+    damage = second.messages[0] if second.messages else None
+    return _Reading(tuple(pages), second.page_count, reader="pypdf", damage=damage, warnings=(_TEXT_ALONE,))
 
 
 def _in_reading_order(

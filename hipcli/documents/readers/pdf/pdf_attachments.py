@@ -20,14 +20,15 @@ _KEPT = ("/F", "/UF", "/DOS", "/Mac", "/Unix")
 
 def members(
     document: pypdfium2.PdfDocument, on_pages: Sequence[tuple[int, int]], data: bytes, password: str | None
-) -> tuple[Member, ...]:
-    """The files of the document, and those on its pages: `on_pages` has indices of pages and of their annotations.
+) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+    """The files of the document, and those on its pages, and a warning where there are too many to read.
 
-    They are read from `data` when they are wanted.
+    `on_pages` has indices of pages and of their annotations. The files are read from `data` when they are wanted.
     """
     names = MemberNames()
     found: list[Member] = []
-    for index in range(min(pdfium.FPDFDoc_GetAttachmentCount(document), _MOST)):
+    count = pdfium.FPDFDoc_GetAttachmentCount(document)
+    for index in range(min(count, _MOST)):
         name = _name(pdfium.FPDFDoc_GetAttachment(document, index)) or f"attachment {index + 1}"
         found.append(Member(names.unique(name), partial(_read, data, password, name, (None, index))))
     for place in on_pages:
@@ -36,7 +37,9 @@ def members(
             name = _name(pdfium.FPDFAnnot_GetFileAttachment(handle)) or string_of(handle, "Contents")
         page.close()
         found.append(Member(names.unique(one_line(name)), partial(_read, data, password, name, place)))
-    return tuple(found)
+    if count <= _MOST:
+        return tuple(found), ()
+    return tuple(found), (f"{count:,} files are attached to it, of which the first {_MOST:,} were read.",)
 
 
 def attached(page: pypdfium2.PdfPage) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import ctypes
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,12 +15,13 @@ from hipcli.documents.readers.pdf.annotations import (
     box_of,
     draws_text,
     holds,
-    is_shown,
     one_line,
     string_of,
     utf16,
 )
 from hipcli.documents.readers.pdf.page_objects import Box
+
+HIDDEN = "hidden field"
 
 _LABEL = 100  # characters that are kept of a label
 _LEFT_OF = 300.0  # points; a label may be as far from its field
@@ -35,8 +36,12 @@ _CHOSEN = (pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX)
 
 
 class _Field(NamedTuple):
-    """A field on a page. `value` is None for a box to tick. `draws`: its appearance may have text."""
+    """A field on a page, with its index among the annotations.
 
+    `value` is None for a box to tick. `draws`: its appearance may have text. `secret`: a viewer shows dots.
+    """
+
+    number: int
     kind: int
     box: Box
     name: str
@@ -44,6 +49,14 @@ class _Field(NamedTuple):
     value: str | None
     ticked: bool
     draws: bool
+    secret: bool = False
+
+    @property
+    def filled_in(self) -> bool:
+        if self.kind == pdfium.FPDF_FORMFIELD_PUSHBUTTON:
+            return False
+        # A list shows all that can be chosen.
+        return self.ticked or bool(self.value) or (self.draws and self.kind != pdfium.FPDF_FORMFIELD_LISTBOX)
 
 
 def open_form(document: pypdfium2.PdfDocument) -> None:
@@ -57,72 +70,90 @@ def open_form(document: pypdfium2.PdfDocument) -> None:
 
 
 class Values(NamedTuple):
-    """Lines for the fields of a page, from its top to its foot, and those whose text only their appearance has."""
+    """Lines for the fields of a page, from its top to its foot; `counts` of fields that are filled in and not among
+    them; those whose text only their appearance has.
+    """
 
     lines: tuple[str, ...] = ()
+    counts: Mapping[str, int] = {}
     drawn: tuple[Drawn, ...] = ()
 
 
-def values(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> Values:
-    """The fields of a page that are filled in, boxes to tick, and buttons."""
-    found = _fields(document.formenv, page)
-    fields = sorted(found, key=lambda field: (-round(field.box[3] / 4), field.box[0]))
+def values(
+    document: pypdfium2.PdfDocument,
+    page: pypdfium2.PdfPage,
+    textpage: pypdfium2.PdfTextPage,
+    is_shown: Callable[[int, Any], bool],
+    keep_hidden: bool = False,
+) -> Values:
+    """The fields of a page that are filled in, boxes to tick, and buttons.
+
+    `is_shown` says whether a viewer shows the annotation with this index and handle; `keep_hidden` are others, too.
+    """
+    fields, hidden = [], 0
+    for field, shown in _fields(document.formenv, page, is_shown):
+        if (shown and not field.secret) or keep_hidden:
+            fields.append(field)
+        else:
+            hidden += field.filled_in
+    fields.sort(key=lambda field: (-round(field.box[3] / 4), field.box[0]))
     lines: list[str] = []
     drawn: list[Drawn] = []
     for field in fields:
         if field.value is None:
             lines.append(f"[{'x' if field.ticked else ' '}] {_label(field, fields, textpage)}")
         elif field.kind == pdfium.FPDF_FORMFIELD_PUSHBUTTON and field.draws:
-            drawn.append(Drawn("button", field.box))
-        # A list shows all that can be chosen.
-        elif not field.value and field.draws and field.kind != pdfium.FPDF_FORMFIELD_LISTBOX:
-            drawn.append(Drawn(f"form: {_label(field, fields, textpage)}", field.box))
+            drawn.append(Drawn(field.number, "button", field.box))
+        elif not field.value and field.filled_in:
+            drawn.append(Drawn(field.number, f"form: {_label(field, fields, textpage)}", field.box))
         elif field.value and not holds(textpage.get_text_bounded(*_wider(field.box)), field.value):
             lines.append(f"[form: {_label(field, fields, textpage)} = {field.value}]")
-    return Values(tuple(lines), tuple(drawn))
+    return Values(tuple(lines), {HIDDEN: hidden} if hidden else {}, tuple(drawn))
 
 
-def _fields(form: Any, page: pypdfium2.PdfPage) -> Iterator[_Field]:
-    """The fields that a viewer shows."""
-    for _, subtype, handle in annotations(page):
-        if subtype != pdfium.FPDF_ANNOT_WIDGET or not is_shown(handle):
+def _fields(form: Any, page: pypdfium2.PdfPage, is_shown: Callable[[int, Any], bool]) -> Iterator[tuple[_Field, bool]]:
+    """The fields of a page, each with whether a viewer shows it."""
+    for index, subtype, handle in annotations(page):
+        if subtype != pdfium.FPDF_ANNOT_WIDGET:
             continue
         kind = pdfium.FPDFAnnot_GetFormFieldType(form, handle) if form else -1
-        field = _of_no_form(handle) if kind < 0 else _of_form(kind, form, handle)
+        field = _of_no_form(index, handle) if kind < 0 else _of_form(index, kind, form, handle)
         if field:
-            yield field
+            yield field, is_shown(index, handle)
 
 
-def _of_form(kind: int, form: Any, handle: Any) -> _Field | None:
+def _of_form(index: int, kind: int, form: Any, handle: Any) -> _Field | None:
     if kind not in (*_TICKED, *_CHOSEN, pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_PUSHBUTTON):
         return None
-    if kind == pdfium.FPDF_FORMFIELD_TEXTFIELD and pdfium.FPDFAnnot_GetFormFieldFlags(form, handle) & _PASSWORD:
-        return None  # a viewer shows dots
+    is_text = kind == pdfium.FPDF_FORMFIELD_TEXTFIELD
+    secret = is_text and bool(pdfium.FPDFAnnot_GetFormFieldFlags(form, handle) & _PASSWORD)
     name = _string(pdfium.FPDFAnnot_GetFormFieldName, form, handle)
     if kind == pdfium.FPDF_FORMFIELD_RADIOBUTTON:  # all buttons of a group have its name
         name = f"{name}: {_string(pdfium.FPDFAnnot_GetFormFieldExportValue, form, handle)}"
     hint = _string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, handle)
     ticked = kind in _TICKED and bool(pdfium.FPDFAnnot_IsChecked(form, handle))
-    return _Field(kind, box_of(handle), name, hint, _value(kind, form, handle), ticked, draws_text(handle))
+    draws = draws_text(handle) and not secret
+    return _Field(index, kind, box_of(handle), name, hint, _value(kind, form, handle), ticked, draws, secret)
 
 
-def _of_no_form(handle: Any) -> _Field | None:
+def _of_no_form(index: int, handle: Any) -> _Field | None:
     """A field that the document's form does not list, as after pages were taken from another document."""
     number = ctypes.c_float()
     pdfium.FPDFAnnot_GetNumberValue(handle, b"Ff", number)
     flags, kind, state = int(number.value), string_of(handle, "FT"), string_of(handle, "AS")
     name, hint = string_of(handle, "T"), string_of(handle, "TU")
-    if kind == "Sig" or (kind == "Tx" and flags & _PASSWORD):
+    box, secret = box_of(handle), kind == "Tx" and bool(flags & _PASSWORD)
+    if kind == "Sig":
         return None
     if kind == "Btn" and flags & _PUSH_BUTTON:
-        return _Field(pdfium.FPDF_FORMFIELD_PUSHBUTTON, box_of(handle), name, hint, "", False, draws_text(handle))
+        return _Field(index, pdfium.FPDF_FORMFIELD_PUSHBUTTON, box, name, hint, "", False, draws_text(handle))
     if kind == "Btn" or state:
         is_radio = kind == "Btn" and flags & _RADIO
         ticked = pdfium.FPDF_FORMFIELD_RADIOBUTTON if is_radio else pdfium.FPDF_FORMFIELD_CHECKBOX
-        return _Field(ticked, box_of(handle), name, hint, None, state not in ("", "Off"), False)
-    return _Field(
-        pdfium.FPDF_FORMFIELD_TEXTFIELD, box_of(handle), name, hint, string_of(handle, "V"), False, draws_text(handle)
-    )
+        return _Field(index, ticked, box, name, hint, None, state not in ("", "Off"), False)
+    draws = draws_text(handle) and not secret
+    value = string_of(handle, "V")
+    return _Field(index, pdfium.FPDF_FORMFIELD_TEXTFIELD, box, name, hint, value, False, draws, secret)
 
 
 def _value(kind: int, form: Any, handle: Any) -> str | None:

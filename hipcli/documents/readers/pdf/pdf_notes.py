@@ -1,34 +1,40 @@
 """Notes on a page of a PDF, text that was added over it, stamps, passages struck out: annotations other than fields."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
 from hipcli.documents.page_ranges import format_page_ranges
+from hipcli.documents.readers.pdf import pdf_forms
 from hipcli.documents.readers.pdf.annotations import (
+    MOST,
     Drawn,
     annotations,
+    beyond_most,
     box_of,
     comment_of,
+    draws_text,
     holds,
-    is_shown,
     one_line,
+    show,
     string_of,
 )
-from hipcli.documents.readers.pdf.page_objects import Box
+from hipcli.documents.readers.pdf.page_objects import IMAGE, Box, page_objects
 
 _HIDDEN = "hidden"
 _MARKED = "marked"
+_BEYOND = "beyond"
 
 _MARKS = (pdfium.FPDF_ANNOT_HIGHLIGHT, pdfium.FPDF_ANNOT_UNDERLINE, pdfium.FPDF_ANNOT_SQUIGGLY)
 # Popups repeat the note they belong to.
 _NO_NOTES = (pdfium.FPDF_ANNOT_LINK, pdfium.FPDF_ANNOT_POPUP, pdfium.FPDF_ANNOT_WIDGET)
+_STAMP = "stamp"
 _DRAWN = {
-    pdfium.FPDF_ANNOT_STAMP: "stamp",
-    pdfium.FPDF_ANNOT_WATERMARK: "stamp",
+    pdfium.FPDF_ANNOT_STAMP: _STAMP,
+    pdfium.FPDF_ANNOT_WATERMARK: _STAMP,
     pdfium.FPDF_ANNOT_FREETEXT: "added text",
     pdfium.FPDF_ANNOT_WIDGET: "signature",
 }
@@ -42,24 +48,32 @@ class Notes(NamedTuple):
     drawn: tuple[Drawn, ...] = ()
 
 
-def notes(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage, keep_hidden: bool) -> Notes:
-    """The notes of a page; `keep_hidden` are those, too, that a viewer does not show."""
+def notes(
+    page: pypdfium2.PdfPage,
+    textpage: pypdfium2.PdfTextPage,
+    is_shown: Callable[[int, Any], bool],
+    keep_hidden: bool = False,
+) -> Notes:
+    """The notes of a page.
+
+    `is_shown` says whether a viewer shows the annotation with this index and handle; `keep_hidden` are others, too.
+    """
     lines: list[str] = []
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter({_BEYOND: beyond_most(page)})
     drawn: list[Drawn] = []
-    for _, subtype, handle in annotations(page):
+    for index, subtype, handle in annotations(page):
         if subtype in _NO_NOTES and not _is_signature(subtype, handle):
             continue
         content = comment_of(handle)
-        if not is_shown(handle) and not keep_hidden:
-            counts[_HIDDEN] += bool(content)
+        if not keep_hidden and not is_shown(index, handle):
+            counts[_HIDDEN] += bool(content) or (subtype in _DRAWN and draws_text(handle))
         elif subtype == pdfium.FPDF_ANNOT_STRIKEOUT:
             lines.append(_line("struck out", _quoted(handle, textpage), content))
         elif subtype == pdfium.FPDF_ANNOT_FREETEXT and content:
             if not holds(textpage.get_text_bounded(*box_of(handle)), content):
                 lines.append(f"[{_DRAWN[subtype]}: {content}]")
         elif subtype in _DRAWN:
-            drawn.append(Drawn(_DRAWN[subtype], box_of(handle), content))
+            drawn.append(Drawn(index, _DRAWN[subtype], box_of(handle), content))
         elif subtype == pdfium.FPDF_ANNOT_FILEATTACHMENT and content:
             lines.append(_line("attached file", "", content))
         elif content:
@@ -69,12 +83,17 @@ def notes(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage, keep_hidden:
     return Notes(tuple(lines), counts, tuple(drawn))
 
 
-def drawn_text(document: pypdfium2.PdfDocument, index: int, drawn: Sequence[Drawn]) -> list[str]:
+def drawn_text(
+    document: pypdfium2.PdfDocument, index: int, drawn: Sequence[Drawn]
+) -> tuple[list[str], tuple[Drawn, ...]]:
     """Lines for the text that annotations show on the page with this index: stamps, signatures, buttons.
 
-    Annotations become part of the page, which is not to be read again afterwards. Raises PdfiumError.
+    And the stamps that are pictures. The annotations become part of the page, so that `document` is to be a copy
+    that nothing else is read from. Raises PdfiumError.
     """
     page = document[index]
+    for item in drawn:
+        show(page, item.number)
     count = pdfium.FPDFPage_CountObjects(page)
     pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
     page.close()
@@ -82,19 +101,22 @@ def drawn_text(document: pypdfium2.PdfDocument, index: int, drawn: Sequence[Draw
     for number in range(count):  # what the page draws itself, before its annotations
         pdfium.FPDFPageObj_SetIsActive(pdfium.FPDFPage_GetObject(page, number), False)
     texts = _texts(page, [item.box for item in drawn])
+    pictures = [item.box for item in page_objects(page)[count:] if item.kind == IMAGE]
     page.close()
     lines = []
     for item, text in zip(drawn, texts, strict=True):
         comment = "" if holds(text, item.comment) else item.comment
         if shown := " - ".join(filter(None, (text, comment))):
             lines.append(f"[{item.what}{' = ' if item.what.startswith('form: ') else ': '}{shown}]")
-    return lines
+    unread = [item for item, text in zip(drawn, texts, strict=True) if not text and item.what == _STAMP]
+    return lines, tuple(item for item in unread if any(_overlap(item.box, box) for box in pictures))
 
 
 def said(found: Mapping[int, Mapping[str, int]]) -> tuple[str, ...]:
     """Sentences for the notes and marks of pages, by number, that are left out."""
     texts = {
         _HIDDEN: "notes that a viewer does not show, left out (--hidden reads them)",
+        pdf_forms.HIDDEN: "form fields whose value a viewer does not show, left out (--hidden reads them)",
         _MARKED: "highlighted or underlined passages, which are read without the marks",
     }
     sentences = []
@@ -105,6 +127,15 @@ def said(found: Mapping[int, Mapping[str, int]]) -> tuple[str, ...]:
             on = "page" if len(pages) == 1 else "pages"
             sentences.append(f"{text}: {count} on {on} {format_page_ranges(pages)}.")
     return tuple(sentences)
+
+
+def said_of_many(found: Mapping[int, Mapping[str, int]]) -> tuple[str, ...]:
+    """A sentence for the pages, by number, that have more annotations than are read."""
+    return tuple(
+        f"page {number} has {MOST + counts[_BEYOND]:,} notes and fields, of which the first {MOST:,} were read."
+        for number, counts in found.items()
+        if counts.get(_BEYOND)
+    )
 
 
 def _is_signature(subtype: int, handle: Any) -> bool:
@@ -140,3 +171,7 @@ def _texts(page: pypdfium2.PdfPage, boxes: Sequence[Box]) -> list[str]:
         return [one_line(textpage.get_text_bounded(*box)) for box in boxes]
     finally:
         textpage.close()
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

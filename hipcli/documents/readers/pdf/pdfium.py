@@ -3,14 +3,16 @@
 PDFium is not thread-safe: read one document at a time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import pypdfium2
 
 from hipcli.documents.readers.pdf import hidden_text, legible, pdf_attachments, pdf_forms, pdf_notes
 from hipcli.documents.readers.pdf.actual_text import has_actual_text
-from hipcli.documents.readers.pdf.annotations import Drawn
+from hipcli.documents.readers.pdf.annotations import Drawn, is_flagged_unseen, is_on_layer
 from hipcli.documents.readers.pdf.fake_bold import without_copies
 from hipcli.documents.readers.pdf.page_objects import TEXT, Box, PageObject, page_objects
 from hipcli.documents.readers.pdf.pdf_layers import Layers
@@ -31,8 +33,9 @@ class PdfiumPage:
     `pictures` are parts of it that may be pictures of text. `values` are lines for form fields and notes, which a
     viewer shows over the page. `lost`: the page cannot be loaded. `incomplete`: it draws characters that `text` lacks;
     `doubtful`: its fonts do not say which letters they show. `replaced`: it has right-to-left text that the file gives
-    other text for. `cut`: text of it is left out because it is hidden. `notes` counts those that are not in `values`;
-    `stamps` are annotations that show text which is nowhere else; `attached` are the annotations that are files.
+    other text for. `cut`: text of it is left out because it is hidden. `notes` counts those, and fields, that are not
+    in `values`; `stamps` are annotations that show text which is nowhere else; `attached` are the annotations that are
+    files.
     """
 
     number: int = 0
@@ -78,7 +81,7 @@ def read_page(document: pypdfium2.PdfDocument, index: int, layers: Layers, keep_
         hidden = hidden_text.take_out(page, objects, keep_hidden, lambda: layers.may_be_off)
         textpage = page.get_textpage()
         try:
-            found = _read(document, page, textpage, objects, keep_hidden)
+            found = _read(document, page, textpage, objects, partial(_is_shown, layers, index), keep_hidden)
         finally:
             textpage.close()
         cut = bool(hidden.characters) and not keep_hidden
@@ -94,6 +97,7 @@ def _read(
     page: pypdfium2.PdfPage,
     textpage: pypdfium2.PdfTextPage,
     objects: Sequence[PageObject],
+    is_shown: Callable[[int, Any], bool],
     keep_hidden: bool,
 ) -> PdfiumPage:
     # Not get_text_bounded: on rotated pages, and where fonts change, it runs lines into each other.
@@ -102,8 +106,8 @@ def _read(
     if page.get_rotation() == 0:
         shown = in_columns(shown, textpage)
     text = clean(shown)
-    fields = pdf_forms.values(document, page, textpage)
-    notes = pdf_notes.notes(page, textpage, keep_hidden)
+    fields = pdf_forms.values(document, page, textpage, is_shown, keep_hidden)
+    notes = pdf_notes.notes(page, textpage, is_shown, keep_hidden)
     draws_text = any(item.kind == TEXT for item in objects)
     return PdfiumPage(
         text=text,
@@ -112,7 +116,12 @@ def _read(
         doubtful=legible.doubtful(textpage, text),
         replaced=has_right_to_left(text) and has_actual_text(page),
         pictures=unread_pictures(page, textpage, objects),
-        notes=notes.counts,
+        notes={**notes.counts, **fields.counts},
         stamps=(*fields.drawn, *notes.drawn),
         attached=pdf_attachments.attached(page),
     )
+
+
+def _is_shown(layers: Layers, page: int, index: int, handle: Any) -> bool:
+    """Whether a viewer shows the annotation with this index and handle on the page with that index."""
+    return not is_flagged_unseen(handle) and not (is_on_layer(handle) and layers.hides_annotation(page, index))

@@ -2,7 +2,7 @@
 
 import ctypes
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +12,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from hipcli.documents.page_ranges import format_page_ranges
+from hipcli.documents.readers.pdf.annotations import hide_all_but
 from hipcli.documents.readers.pdf.page_objects import IMAGE, Box, PageObject
 from hipcli.documents.readers.pictures import ocr
 
@@ -37,11 +38,15 @@ class Recognition:
 
 
 def recognise_pages(
-    document: pypdfium2.PdfDocument, texts: Mapping[int, str], parts: Mapping[int, Sequence[Box] | None]
+    document: pypdfium2.PdfDocument,
+    texts: Mapping[int, str],
+    parts: Mapping[int, Sequence[Box] | None],
+    stamps: Mapping[int, Collection[int]] | None = None,
 ) -> Recognition:
     """Recognise these parts of pages, by number; None is all of a page. `texts` are what was read from them.
 
-    Where nothing is found a page keeps its text.
+    `stamps` are the indices of annotations that are pictures; others, and form fields, are read and not recognised.
+    They are hidden in `document` from then on. Where nothing is found a page keeps its text.
     """
     found: dict[int, ocr.Recognised] = {}
     whole: dict[int, str] = {}
@@ -49,6 +54,7 @@ def recognise_pages(
     for number, boxes in parts.items():
         try:
             with _page(document, number) as page:
+                hide_all_but(page, (stamps or {}).get(number, ()))
                 if boxes is None and not pdfium.FPDFPage_CountObjects(page):
                     continue
                 if not ocr.available():
@@ -100,7 +106,7 @@ def _recognise(page: pypdfium2.PdfPage, box: Box | None) -> ocr.Recognised:
     width, height = page.get_size()
     scale = max(_DOTS_PER_INCH / 72, _LEAST_SIDE / max(width, height, 1.0))
     scale = min(scale, (ocr.MOST_PIXELS / max(width * height, 1.0)) ** 0.5)
-    bitmap = page.render(scale=scale)
+    bitmap = page.render(scale=scale, may_draw_forms=False)
     try:
         picture: NDArray[np.uint8] = bitmap.to_numpy()[:, :, :3]
         if box is not None:

@@ -1,12 +1,10 @@
 """pypdf, which reads the pages that PDFium reads badly, and files that PDFium cannot open. It is much slower."""
 
 import io
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pypdf
 
+from hipcli.documents.readers.pdf.library_log import collected
 from hipcli.errors import HipError, first_line
 
 
@@ -18,7 +16,7 @@ class SecondReader:
 
     def __init__(self, data: bytes, where: str, password: str | None) -> None:
         self.messages: list[str] = []
-        with self._listening():
+        with collected("pypdf", self.messages):
             try:
                 self._reader = pypdf.PdfReader(io.BytesIO(data))
                 encrypted = self._reader.is_encrypted
@@ -37,34 +35,22 @@ class SecondReader:
 
     def text(self, index: int) -> str:
         """The raw text of a page, "" where it cannot be read; `messages` say why."""
-        with self._listening():
+        with collected("pypdf", self.messages):
             try:
                 return self._reader.pages[index].extract_text()
             except Exception as error:  # see above
                 self.messages.append(f"page {index + 1}: {first_line(error)}")
                 return ""
 
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Collect what pypdf logs; Python would print it to standard error."""
-        collector = _Collector(self.messages)
-        logger = logging.getLogger("pypdf")
-        propagate, logger.propagate = logger.propagate, False
-        logger.addHandler(collector)
-        try:
-            yield
-        finally:
-            logger.removeHandler(collector)
-            logger.propagate = propagate
-
-
-class _Collector(logging.Handler):
-    def __init__(self, messages: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._messages = messages
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(" ".join(record.getMessage().split()))
+    def written_anew(self) -> bytes | None:
+        """The whole file as pypdf writes it, without encryption; None where it cannot."""
+        buffer = io.BytesIO()
+        with collected("pypdf", []):  # which repeats what was said of reading
+            try:
+                pypdf.PdfWriter(clone_from=self._reader).write(buffer)
+            except Exception:  # see above; then there is the text alone
+                return None
+        return buffer.getvalue()
 
 
 def _protected(where: str, password: str | None) -> HipError:

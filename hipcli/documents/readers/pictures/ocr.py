@@ -31,6 +31,8 @@ _DENSE = 0.5  # characters for each of its heights that a line is long; fewer wh
 _CERTAIN = 0.9  # of a page; pages in other scripts, or upside down, stay below it
 _VIETNAMESE = frozenset("ƠơƯư")  # its other letters are unknown, and left out without a trace
 _MOST_SIDE = 1600  # pixels of the picture in which lines are looked for; they are read in the full one
+_CONTRAST = 48  # of 255, in any colour; paper differs less from itself
+_MARGIN = 32  # pixels around what is drawn
 _MOST_LINES = 5000
 _AT_ONCE = 8  # lines that a thread reads one after the other
 _MOST_THREADS = 4  # each takes memory, and looking for lines takes one
@@ -59,6 +61,7 @@ def recognise(image: "NDArray[np.uint8]") -> Recognised:
 
     A page that lies on its side or is upside down is turned. Takes seconds, and about 500 MiB of memory.
     """
+    image = _without_margins(image)
     best = _read(image, 0)
     if best.sideways:
         best = max((_read(image, turns) for turns in (1, 3)), key=lambda reading: reading.certainty)
@@ -147,6 +150,24 @@ class _Reading:
     def sideways(self) -> bool:
         """Whether most text runs up or down."""
         return 2 * sum(line.length for line in self.lines if line.tall) > sum(line.length for line in self.lines)
+
+
+def _without_margins(image: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
+    """The part of a picture in which anything differs from its first corner, if that is less than half.
+
+    A word that stands alone on a large page is not found, and so are not a line in a table's cell, or a page's number.
+    """
+    import numpy as np
+
+    background = image[0, 0].astype(np.int16)
+    darkest, lightest = (np.clip(background + by, 0, 255).astype(np.uint8) for by in (-_CONTRAST, _CONTRAST))
+    drawn = ((image < darkest) | (image > lightest)).any(axis=2)
+    down, across = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
+    if not len(down):
+        return image[:1, :1]
+    rows, columns = (slice(max(0, found[0] - _MARGIN), found[-1] + _MARGIN + 1) for found in (down, across))
+    part = image[rows, columns]
+    return part if 2 * part.size < image.size else image
 
 
 def _read(image: "NDArray[np.uint8]", turns: int) -> _Reading:

@@ -19,16 +19,22 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MOST_PIXELS = 150_000_000  # of a picture before it is made smaller
 
 
+class UnreadPictureError(NotTextError):
+    """A picture from which no text was read."""
+
+    alike = True
+
+
 def read(data: bytes, where: str, options: ReadOptions) -> Content:
     """The text in the picture, a page for each page of a TIFF file.
 
-    Raises NotTextError where nothing is read, by whatever reason that a directory of pictures may well give: the
+    Raises UnreadPictureError where nothing is read, by whatever reason that a directory of pictures may well give: the
     extra is missing, `options.ocr` is off, there is no text; HipError where the picture is damaged or too large.
     """
     if options.ocr == "off":
-        raise NotTextError(f"{where}: is a picture, and --ocr is off", "leave out --ocr off")
+        raise UnreadPictureError(f"{where}: is a picture, and --ocr is off", "leave out --ocr off")
     if not ocr.available():
-        raise NotTextError(f"{where}: is a picture, whose text only the extra hipcli[ocr] can read", ocr.INSTALL)
+        raise UnreadPictureError(f"{where}: is a picture, whose text only the extra hipcli[ocr] can read", ocr.INSTALL)
     pages: dict[int, ocr.Recognised] = {}
     faults = []
     number = 0
@@ -43,8 +49,9 @@ def read(data: bytes, where: str, options: ReadOptions) -> Content:
             raise HipError(f"{where}: damaged picture", "open it in another program and save it again")
         if any(page.unread for page in pages.values()):
             hint = f"only {ocr.SCRIPTS} writing is known; a sharper picture may help"
-            raise NotTextError(f"{where}: has what may be writing, and none that could be recognised", hint)
-        raise NotTextError(f"{where}: is a picture without text that could be recognised", "try a sharper picture")
+            raise UnreadPictureError(f"{where}: has what may be writing, and none that could be recognised", hint)
+        what = "is a picture without text that could be recognised"
+        raise UnreadPictureError(f"{where}: {what}", "try a sharper picture")
     return Content(
         kind="picture",
         reader="rapidocr",

@@ -31,6 +31,9 @@ _MOST_OFFSETS = 3
 # Characters of UTF-8; in other encodings, valid ones come about by chance, and never more often than wrong ones.
 _MANY = 8
 _SURE = 0.9
+# A letter with an accent in UTF-8, which is a capital and a sign in these encodings, where no quotation mark comes.
+_WESTERN = ("cp1252", "iso8859_15")
+_WESTERN_UTF8 = re.compile(rb"[\xc3-\xc5][\x80-\x90\x95-\xba\xbc-\xbf]")
 
 
 class Decoded(NamedTuple):
@@ -143,7 +146,14 @@ def _decoded_in_superset_of_ascii(data: bytes) -> Decoded | None:
     few = wrong * 100 <= len(data)
     if few and (guessed is None or likely < 0.5):
         return _decoded(data, "utf-8", "bad bytes replaced")
-    return None if guessed is None else _decoded(data, guessed, "guess", guessed=True)
+    if guessed is None:
+        return None
+    decoded = _decoded(data, guessed, "guess", guessed=True)
+    mixed = [found.start() for found in _WESTERN_UTF8.finditer(data)] if guessed in _WESTERN else []
+    if len(mixed) > 1:
+        places = _places(len(mixed), "place that is probably utf-8", mixed[:_MOST_OFFSETS])
+        decoded = decoded._replace(warnings=(*decoded.warnings, f"{places}: read as {guessed} like the rest."))
+    return decoded
 
 
 def _is_cut_utf8(before: bytes, incomplete: bytes, right: int) -> bool:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 class NotTextError(HipError):
-    """The bytes are no text in any encoding that can be recognised."""
+    """The bytes are no text in any encoding that can be recognised. For `alike`, see Skipped."""
+
+    alike = False
 
 
 def read(data: bytes, where: str, options: "ReadOptions") -> Content:
