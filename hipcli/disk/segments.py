@@ -1,6 +1,5 @@
 """Segments: files with the keys and values of some tokens in all layers of a model."""
 
-import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     Snapshot = Sequence[Mapping[str, Tensor]]
 
 _AHEAD = 4  # segments that are checked while one is restored
-_PIECE = 2**20  # bytes that are read at once, which a processor's cache can hold
 
 
 def write_segment(path: Path, start: int, stop: int, snapshot: "Snapshot") -> Segment:
@@ -32,7 +30,7 @@ def write_segment(path: Path, start: int, stop: int, snapshot: "Snapshot") -> Se
     }
     temporary = path.with_name(files.PARTIAL + path.name)
     save_file(tensors, temporary)
-    crc32 = _crc32(temporary)
+    crc32 = files.crc32(temporary)
     files.publish(temporary, path)
     return Segment(path.name, start, stop, path.stat().st_size, crc32)
 
@@ -59,19 +57,10 @@ def read_segments(folder: Path, listed: Sequence[Segment]) -> Iterator["Snapshot
 def _check(folder: Path, segment: Segment) -> None:
     """Raise ValueError unless a file has the checksum that it was written with; before there were any, all pass."""
     try:
-        if segment.crc32 is not None and _crc32(folder / segment.file) != segment.crc32:
+        if segment.crc32 is not None and files.crc32(folder / segment.file) != segment.crc32:
             raise ValueError(f"{segment.file} is not what was written")
     except OSError as error:
         raise ValueError(f"{segment.file}: {error.strerror}") from error
-
-
-def _crc32(path: Path) -> int:
-    """Checksum of a file. Reading it tells of a bad disk with an error, where mapped memory would end the process."""
-    buffer, checksum = memoryview(bytearray(_PIECE)), 0
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            checksum = zlib.crc32(buffer[:count], checksum)
-    return checksum
 
 
 def _read(path: Path) -> "Snapshot":
