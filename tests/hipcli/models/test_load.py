@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Gemma3Config, Gemma3F
 
 import hipcli.models.load
 from hipcli.engine.prefill import Context
-from hipcli.engine.self_check import CacheKind, self_check
+from hipcli.engine.self_check import CacheKind, check_model, self_check
 from hipcli.errors import ExitCode, HipError
 from hipcli.models.decoder import Decoder
 from hipcli.models.language_model import LoadedModel
@@ -61,6 +61,13 @@ class TestLoading:
         with torch.inference_mode():
             expected = model(IDS[None], use_cache=False).logits[0, -1:]
         torch.testing.assert_close(last_logits(loaded), expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("family", ["llama", "olmo2"])
+    def test_a_tokenizer_of_another_model_is_found_by_the_self_check(self, family: str, tmp_path: Path) -> None:
+        folder = TINY["save_model"](tmp_path, family, tie_word_embeddings=True, vocab_size=60)
+        source = resolve(str(folder))
+        with pytest.raises(HipError, match="beyond the 60 that the weights know: the model's tokenizer and weights"):
+            check_model(load(source), load_tokenizer(source.name, folder), [CacheKind(HipConfig())])
 
     def test_freed_memory_is_kept_for_whoever_loads(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = []
