@@ -154,13 +154,16 @@ def shape(source: ModelSource) -> ModelShape:
     numbers, tied_numbers = _count_numbers(files)
     # Whether positions that are said by layer can be stretched, the decoder knows.
     by_layer = any(isinstance(value, dict) for value in (config.get("rope_parameters") or {}).values())
+    family = str(config.get("model_type", "unknown"))
+    # Attention of JetMoe gets the keys once for each expert, which makes as many heads as there are of queries.
+    kv_heads = heads if family == "jetmoe" else number("num_key_value_heads", default=heads)
     return ModelShape(
-        family=str(config.get("model_type", "unknown")),
+        family=family,
         layers=layers,
         hidden=hidden,
         heads=heads,
-        kv_heads=number("num_key_value_heads", default=heads),
-        head_dim=number("head_dim", default=hidden // heads),
+        kv_heads=kv_heads,
+        head_dim=number("head_dim", "kv_channels", default=hidden // heads),
         window=_window(config, rope, source.name),
         weight_bytes=sum(file.stat().st_size for file in files),
         rope="default" if by_layer else rope["rope_type"],

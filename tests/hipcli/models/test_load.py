@@ -31,6 +31,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "granite": {"logits_scaling": 3.0, "attention_multiplier": 0.2, "residual_multiplier": 0.5},
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
     "phi": {"partial_rotary_factor": 0.5},
+    "jetmoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "kv_channels": 16},
     "smollm3": {"no_rope_layers": [1, 0]},
 }
 
@@ -57,6 +58,14 @@ class TestLoading:
         loaded = load(source)
         assert capfd.readouterr() == ("", "")
         assert loaded.implementation == ("transformers" if family in OTHERS else "decoder")
+        context = Context(loaded.model, HipConfig())
+        list(context.fill([7]))
+        sizes = shape(source)
+        stored = context.export(0, 1)
+        assert (
+            sum(x.numel() for layer in stored for x in layer.values())
+            == 2 * sizes.layers * sizes.kv_heads * sizes.head_dim
+        )
         self_check(loaded, IDS.tolist(), CacheKind(HipConfig()))
         with torch.inference_mode():
             expected = model(IDS[None], use_cache=False).logits[0, -1:]
