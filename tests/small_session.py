@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from hip_attention import HipConfig
@@ -46,7 +47,7 @@ def equal(found: list[dict[str, torch.Tensor]], expected: list[dict[str, torch.T
     return all(a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a) for a, b in pairs)
 
 
-def edit_header(edit: Callable[[dict[str, object]], object]) -> None:
+def edit_header(edit: Callable[[dict[str, Any]], object]) -> None:
     """Change the JSON of the header of the session "book"."""
     path = folder_of("book") / "session.json"
     header = json.loads(path.read_text())

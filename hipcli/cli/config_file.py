@@ -91,6 +91,13 @@ def load(path: Path | None, settings: Settings) -> Defaults:
         if isinstance(value, dict) and key in settings:
             for name, item in value.items():
                 _set(defaults, place, f"{key}.{name}", item, {key: settings[key]})
+        elif key in settings:
+            hint = f"write [{key}] on a line of its own, and options of hip {key} below it"
+            raise _fault(place, f"{key} is a command and must be a table, not {_toml(value)}", hint)
+        elif isinstance(value, dict):
+            close = get_close_matches(key, settings, 1)
+            hint = f"did you mean [{close[0]}]?" if close else f"tables are for commands: {', '.join(sorted(settings))}"
+            raise _fault(place, f"unknown key {key}: there is no such command, and no option is a table", hint)
         else:
             _set(defaults, place, key, value, settings)
     return defaults
@@ -131,9 +138,14 @@ def _set(defaults: Defaults, place: Path, label: str, value: object, settings: S
         known = {name for options in settings.values() for name in options}
         close = get_close_matches(name, known, 1)
         raise _fault(place, f"unknown key {label}", f"did you mean {close[0]}?" if close else None)
+    faults = {command: fault for command, setting in takers.items() if (fault := setting.fault(value))}
+    fitting = [command for command in takers if command not in faults]
+    for command, fault in faults.items():
+        if fitting:
+            hint = f"write it below the commands that it is for: {', '.join(f'[{each}]' for each in fitting)}"
+            raise _fault(place, f"{label} cannot be for every command: for hip {command} it {fault}", hint)
+        raise _fault(place, f"{label} {fault}")
     for command, setting in takers.items():
-        if fault := setting.fault(value):
-            raise _fault(place, f"{label} {fault}")
         defaults[command][setting.parameter] = value
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from hipcli.disk import files, segments
 from hipcli.disk.session_header import Segment
+from hipcli.disk.typed import build, listed
 from hipcli.engine.conversation import Turn
 from hipcli.errors import HipError
 
@@ -64,12 +65,11 @@ class KeptConversation:
         return self._content.length
 
     def load(self) -> Iterator["Snapshot"]:
-        """The stored keys and values behind those of the session. Raises HipError when a file cannot be read."""
-        for segment in self._content.segments:
-            try:
-                yield segments.read_segment(self._folder / segment.file)
-            except ValueError as error:
-                raise HipError(f"the conversation is damaged: {error}", "remove it with `hip cache rm`") from error
+        """The stored keys and values behind those of the session. Raises HipError when a file is damaged."""
+        try:
+            yield from segments.read_segments(self._folder, self._content.segments)
+        except ValueError as error:
+            raise HipError(f"the conversation is damaged: {error}", "remove it with `hip cache rm`") from error
 
     def save(self, turns: Sequence[Turn], length: int, snapshot: Callable[[int, int], "Snapshot"]) -> None:
         """Store `turns` and the keys and values of the tokens before `length` that are not stored yet.
@@ -110,13 +110,13 @@ def _read(folder: Path) -> _Content | None:
         content = json.loads((folder / FILE).read_bytes())
         if content["version"] != _VERSION:
             raise ValueError("was written by another version of hip")
-        listed = tuple(Segment(**segment) for segment in content["segments"])
+        stored = tuple(build(Segment, segment) for segment in listed(content["segments"]))
         turns = tuple(
             Turn(**turn | {"asked": tuple(turn["asked"]), "said": tuple(turn["said"])}) for turn in content["turns"]
         )
-        if not all(re.fullmatch(FILES, segment.file) for segment in listed):
+        if not all(re.fullmatch(FILES, segment.file) for segment in stored):
             raise ValueError("it names files that are not its own")
-        return _Content(turns, int(content["length"]), listed)
+        return _Content(turns, int(content["length"]), stored)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from hipcli.errors import HipError
 # What begins with this is half made or half removed, and belongs to nobody once its process is gone.
 PARTIAL = ".partial-"
 
+_PIECE = 2**20  # bytes that are read at once, which a processor's cache can hold
 _PLACE_HINT = "name a folder that you can write to in HIPCLI_CACHE_DIR"
 SPACE_HINT = "free some space, or name a folder on another disk in HIPCLI_CACHE_DIR"
 
@@ -96,6 +98,18 @@ def size_of(folder: Path) -> int:
             except FileNotFoundError:  # another process has just removed it
                 continue
     return size
+
+
+def crc32(path: Path) -> int:
+    """Checksum of a file. Raises OSError.
+
+    It is read and not mapped: on a bad disk that is an error, where mapped memory would end the process.
+    """
+    buffer, checksum = memoryview(bytearray(_PIECE)), 0
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            checksum = zlib.crc32(buffer[:count], checksum)
+    return checksum
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hipcli.disk import conversations, converted, files, sessions
-from hipcli.disk.session_header import HEADER_FILE, Header, read_header
+from hipcli.disk import converted, files, sessions
+from hipcli.disk.session_header import Header, read_header
 from hipcli.errors import ExitCode, HipError
 from hipcli.output.messages import counted
 
@@ -20,10 +20,6 @@ _SHOWN = 3  # documents of a session that are named
 Kind = Literal["session", "model", "left over"]
 
 _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}-v\d+")
-_SESSION_FILE = re.compile(
-    rf"{re.escape(HEADER_FILE)}|{re.escape(sessions.TOKENS_FILE)}|\d+-\d+\.safetensors|{re.escape(files.PARTIAL)}.*"
-    rf"|{conversations.FILES}"
-)
 
 
 @dataclass(frozen=True)
@@ -88,9 +84,16 @@ def remove(entry: Entry) -> None:
 
 def _sessions() -> Iterator[Entry]:
     for folder in _folders(sessions.sessions_dir()):
-        # A folder that holds any other file was not made by hip.
-        if sessions.is_name(folder.name) and all(_SESSION_FILE.fullmatch(file.name) for file in folder.iterdir()):
-            yield from _session(folder)
+        if not sessions.is_name(folder.name):
+            continue
+        try:
+            # A folder that holds any other file was not made by hip.
+            found = [] if sessions.foreign(folder) else list(_session(folder))
+        except FileNotFoundError:  # another process has just removed it
+            continue
+        except OSError as error:
+            found = [_entry(folder, "session", f"cannot be read: {error.strerror}")]
+        yield from found
 
 
 def _session(folder: Path) -> Iterator[Entry]:
@@ -98,7 +101,7 @@ def _session(folder: Path) -> Iterator[Entry]:
     try:
         header = read_header(folder)
     except (HipError, ValueError) as error:
-        note = error.message if isinstance(error, HipError) else "damaged"
+        note = error.message if isinstance(error, HipError) else f"damaged: {error}"
         yield _entry(folder, "session", note)
         return
     if header is None:
@@ -154,8 +157,9 @@ def _partial() -> Iterator[Entry]:
 
 
 def _entry(path: Path, kind: Kind, note: str, name: str = "") -> Entry:
-    size = files.size_of(path) if path.is_dir() else path.stat().st_size
-    return Entry(name or path.name, kind, path, size, path.stat().st_mtime, note)
+    status = path.lstat()
+    size = files.size_of(path) if path.is_dir() else status.st_size
+    return Entry(name or path.name, kind, path, size, status.st_mtime, note)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -1,6 +1,9 @@
 """Segments: files with the keys and values of some tokens in all layers of a model."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 
     # Keys and values of some tokens, as they are stored: for each layer, its tensors by name.
     Snapshot = Sequence[Mapping[str, Tensor]]
+
+_AHEAD = 4  # segments that are checked while one is restored
 
 
 def write_segment(path: Path, start: int, stop: int, snapshot: "Snapshot") -> Segment:
@@ -25,12 +30,40 @@ def write_segment(path: Path, start: int, stop: int, snapshot: "Snapshot") -> Se
     }
     temporary = path.with_name(files.PARTIAL + path.name)
     save_file(tensors, temporary)
+    crc32 = files.crc32(temporary)
     files.publish(temporary, path)
-    return Segment(path.name, start, stop, path.stat().st_size)
+    return Segment(path.name, start, stop, path.stat().st_size, crc32)
 
 
-def read_segment(path: Path) -> "Snapshot":
-    """What was written. Raises ValueError where the file cannot be read."""
+def read_segments(folder: Path, listed: Sequence[Segment]) -> Iterator["Snapshot"]:
+    """What was written, one segment after the other. Raises ValueError where a file is not that or cannot be read."""
+    pool = ThreadPoolExecutor(_AHEAD)
+    checks: deque[Future[None]] = deque()
+    unchecked = iter(listed)
+
+    def begin(count: int) -> None:
+        checks.extend(pool.submit(_check, folder, segment) for segment in islice(unchecked, count))
+
+    try:
+        begin(_AHEAD)
+        for segment in listed:
+            checks.popleft().result()
+            begin(1)
+            yield _read(folder / segment.file)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check(folder: Path, segment: Segment) -> None:
+    """Raise ValueError unless a file has the checksum that it was written with; before there were any, all pass."""
+    try:
+        if segment.crc32 is not None and files.crc32(folder / segment.file) != segment.crc32:
+            raise ValueError(f"{segment.file} is not what was written")
+    except OSError as error:
+        raise ValueError(f"{segment.file}: {error.strerror}") from error
+
+
+def _read(path: Path) -> "Snapshot":
     from safetensors import SafetensorError, safe_open
 
     try:

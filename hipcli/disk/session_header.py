@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from hipcli.cli.options import KvStorage
 from hipcli.disk import files
+from hipcli.disk.typed import build, listed
 from hipcli.documents.document import Document
 from hipcli.errors import HipError
 
@@ -14,6 +16,8 @@ HEADER_FILE = "session.json"
 
 # Increase it when the same tokens and settings would give other keys and values.
 _VERSION = 5
+
+_YEAR_10000 = 253_402_300_800
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,13 @@ class KeptDocument:
 
 @dataclass(frozen=True)
 class Segment:
-    """A file of `bytes` bytes with the keys and values of tokens [start, stop)."""
+    """A file of `bytes` bytes with the keys and values of tokens [start, stop), and its checksum."""
 
     file: str
     start: int
     stop: int
     bytes: int
+    crc32: int | None = None  # not in the headers of sessions that were made before there was one
 
 
 @dataclass(frozen=True)
@@ -130,20 +135,26 @@ class Header:
             if content.pop("version") != _VERSION:
                 raise HipError("was written by another version of hip")
             saved, complete = content.pop("saved"), content.pop("complete")
-            segments = tuple(Segment(**segment) for segment in content.pop("segments"))
-            documents = tuple(
-                KeptDocument(kept) if isinstance(kept, str) else KeptDocument(**kept)
-                for kept in content.pop("documents")
+            content["segments"] = tuple(build(Segment, segment) for segment in listed(content["segments"]))
+            content["documents"] = tuple(
+                build(KeptDocument, {"name": kept} if isinstance(kept, str) else kept)
+                for kept in listed(content["documents"])
             )
-            header = cls(Basis(**content.pop("basis")), documents, **content, segments=segments)
+            header = build(cls, content | {"basis": build(Basis, content["basis"])})
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(str(error)) from error
-        starts = [0, *(segment.stop for segment in segments)][:-1] if segments else []
-        names = all(Path(segment.file).name == segment.file for segment in segments)
+        starts = [0, *(segment.stop for segment in header.segments)][:-1] if header.segments else []
+        names = all(Path(segment.file).name == segment.file for segment in header.segments)
         if (saved, complete) != (header.saved, header.complete) or not names:
             raise ValueError("it contradicts itself")
-        if starts != [segment.start for segment in segments]:
+        if starts != [segment.start for segment in header.segments]:
             raise ValueError("its segments do not follow each other")
+        if not 0 <= header.saved <= header.whole <= header.tokens:
+            raise ValueError("its numbers of tokens cannot be")
+        if not all(0 <= moment < _YEAR_10000 for moment in (header.created, header.used)):
+            raise ValueError("its times cannot be")
+        if header.day:
+            date.fromisoformat(header.day)
         return header
 
 

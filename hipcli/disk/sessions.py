@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 TOKENS_FILE = "tokens.bin"
 
+# What hip itself puts into the folder of a session.
+_OWN_FILE = re.compile(
+    rf"{re.escape(HEADER_FILE)}|{re.escape(TOKENS_FILE)}|\d+-\d+\.safetensors|{re.escape(files.PARTIAL)}.*"
+    rf"|{conversations.FILES}"
+)
 _NAME = re.compile(r"\w[\w-]*(\.[\w-]+)*")
 _LONGEST_NAME = 60
 _SEGMENT_BYTES = 2**28  # limits the memory that saving takes
@@ -59,13 +64,11 @@ class Session:
             raise _refusal(self._name, f"is damaged: {error}") from error
 
     def load(self) -> Iterator["Snapshot"]:
-        """The stored keys and values, one segment after the other. Raises HipError when a file cannot be read."""
-        for segment in self._header.segments:
-            try:
-                snapshot = segments.read_segment(self._folder / segment.file)
-            except ValueError as error:
-                raise _refusal(self._name, f"is damaged: {error}") from error
-            yield snapshot
+        """The stored keys and values, one segment after the other. Raises HipError when a file is damaged."""
+        try:
+            yield from segments.read_segments(self._folder, self._header.segments)
+        except ValueError as error:
+            raise _refusal(self._name, f"is damaged: {error}") from error
 
     def save(self, stop: int, snapshot: Callable[[int, int], "Snapshot"]) -> None:
         """Store the tokens before `stop` that are not stored yet; `snapshot(a, b)` returns those of tokens [a, b).
@@ -160,6 +163,11 @@ def orphans(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name not in named]
 
 
+def foreign(folder: Path) -> list[Path]:
+    """What is in a folder that hip never puts into one of a session. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if not _OWN_FILE.fullmatch(path.name))
+
+
 def size_of(snapshot: "Snapshot") -> int:
     """The size of all tensors, in bytes."""
     return sum(tensor.nbytes for stored in snapshot for tensor in stored.values())
@@ -178,6 +186,9 @@ def _prepare(
 ) -> Header:
     """The header of an existing session, checked, or of a new one. Deletes files that the header does not list."""
     sha256 = hashlib.sha256(tokens).hexdigest()
+    if others := foreign(folder):
+        hint = f"use another name, or move it away from {folder}"
+        raise HipError(f"session {name}: its folder holds {others[0].name}, which is not hip's", hint, ExitCode.USAGE)
     try:
         header = read_header(folder)
         if header is not None:
@@ -186,6 +197,8 @@ def _prepare(
         raise _refusal(name, error.message) from error
     except ValueError as error:
         raise _refusal(name, f"is damaged: {HEADER_FILE}: {error}") from error
+    except OSError as error:
+        raise _refusal(name, f"cannot be read: {HEADER_FILE}: {error.strerror}") from error
     for path in orphans(folder):
         path.unlink()
     if header is None:

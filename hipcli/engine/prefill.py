@@ -26,7 +26,7 @@ class Context:
     blocks; chunks end at its multiples, so that a prompt can be read in any portions. `capture` makes CUDA graphs of
     decode, which pays from some ten tokens on. Raises ValueError for positions that cannot be stretched. After every
     forward pass, and whenever tokens are forgotten or restored, the cache must hold what was counted: HipError
-    otherwise, and with exit code 3 when memory runs out.
+    otherwise, and with exit code 3 when memory runs out. HipError, too, for tokens that the model has no embedding for.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Context:
 
     def decode(self, token: int) -> Tensor:
         """Append a token to a context that is not empty; returns logits [1, vocabulary], which last until the next."""
+        self._require_known(token)
         with self._forward(1) as step:
             self._can_step = self.cache.can_step
             if self._can_step:
@@ -113,7 +114,14 @@ class Context:
             return self._model.hidden(self._tensor(ids), self.cache, step)
 
     def _tensor(self, ids: Sequence[int]) -> Tensor:
+        self._require_known(max(ids))
         return torch.tensor(ids, dtype=torch.int64, device=self._model.device)
+
+    def _require_known(self, token: int) -> None:
+        if token >= self._model.vocabulary:
+            # On a GPU looking it up would end the process, or at least all further work.
+            message = f"token {token:,} is beyond the {self._model.vocabulary:,} that the weights know"
+            raise HipError(f"{message}: the model's tokenizer and weights do not belong together", _DOWNLOAD_HINT)
 
     @contextmanager
     def _forward(self, count: int, question: bool = False) -> Iterator[Step]:
@@ -136,6 +144,7 @@ class Context:
             raise _broken(error) from error
 
 
+_DOWNLOAD_HINT = "download the model again, completely, or use another --model"
 BROKEN_HINT = "hip's answers would be wrong; run `hip doctor`, and report this"
 
 

@@ -17,6 +17,7 @@ from hip_attention.config import HipConfig
 
 from hipcli.cli.options import KvStorage
 from hipcli.cli.settings import Settings
+from hipcli.disk.converted import explained
 from hipcli.disk.session_header import Basis
 from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.engine.events import Event, PrefillProgress
@@ -151,13 +152,14 @@ class LocalRuntime:
 
     def load(self, plans: Sequence[Plan]) -> None:
         if self.loaded is None:
-            with _importing():
-                from hipcli.models.load import load_model
+            with explained(self.source.path, self.name):
+                with _importing():
+                    from hipcli.models.load import load_model
 
-                self.loaded = load_model(self.source, self.device, self.dtype)
-            start = time.perf_counter()
-            self._check(plans)
-            self.self_check_s = time.perf_counter() - start
+                    self.loaded = load_model(self.source, self.device, self.dtype)
+                start = time.perf_counter()
+                self._check(plans)
+                self.self_check_s = time.perf_counter() - start
 
     def basis(self, plan: Plan) -> Basis:
         revision = self.revision or _fingerprint(self.source.path)
@@ -215,7 +217,7 @@ class LocalRuntime:
 def open_runtime(settings: Settings, say: Callable[[str], None]) -> Runtime:
     """Find the model and load its tokenizer, not its weights. Raises HipError."""
     source = resolve(settings.model, say)
-    with _importing():
+    with _importing(), explained(source.path, source.name):
         return LocalRuntime(source, shape(source), load_tokenizer(source.name, source.path), settings, _limits(source))
 
 

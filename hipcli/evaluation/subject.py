@@ -10,6 +10,7 @@ from hip_attention.config import HipConfig
 from hip_attention.rope_config import Yarn
 from torch import Tensor
 
+from hipcli.disk.converted import explained
 from hipcli.engine.device import choose_device, choose_dtype
 from hipcli.engine.engine import Engine
 from hipcli.engine.prefill import Context
@@ -33,7 +34,8 @@ class Subject:
 
     def __init__(self, source: ModelSource, device: str = "auto", dtype: str = "auto") -> None:
         self.name = source.name
-        self._shape = shape(source)
+        with explained(source.path, source.name):
+            self._shape = shape(source)
         self.window = self._shape.window
         self.device = choose_device(device)
         self._dtype = choose_dtype(dtype, self.device)
@@ -60,7 +62,8 @@ class Subject:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return load_tokenizer(self._source.name, self._source.path)
+        with explained(self._source.path, self.name):
+            return load_tokenizer(self._source.name, self._source.path)
 
     @cached_property
     def prompt(self) -> templates.Prompt:
@@ -74,8 +77,9 @@ class Subject:
     @cached_property
     def loaded(self) -> LoadedModel:
         """The model, checked (see `check_model`), with a head that makes logits of hidden states."""
-        loaded = load_model(self._source, self.device, self._dtype)
-        check_model(loaded, self.tokenizer, [CacheKind(HipConfig())])
+        with explained(self._source.path, self.name):
+            loaded = load_model(self._source, self.device, self._dtype)
+            check_model(loaded, self.tokenizer, [CacheKind(HipConfig())])
         return loaded
 
     def _yarn(self, spec: Spec) -> Yarn | None:

@@ -128,6 +128,11 @@ class Decoder:
         """By layer, how many last tokens a row sees; None where it sees all."""
         return self.architecture.windows
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens have an embedding."""
+        return self.architecture.vocabulary
+
     def make_cache(
         self,
         config: HipConfig,

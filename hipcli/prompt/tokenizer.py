@@ -149,17 +149,27 @@ class NotSelfContained(Exception):
 
 def load_tokenizer(name: str, folder: Path) -> Tokenizer:
     """The tokenizer in a model's folder. Raises HipError when there is none that can be read."""
+    because = "there is no tokenizer.json"
     try:
-        because = "there is no tokenizer.json"
         if (folder / "tokenizer.json").is_file():
+            because = ""
             try:
                 return FastTokenizer(name, folder)
             except NotSelfContained as reason:
                 because = str(reason)
-        return TransformersTokenizer(name, _load_with_transformers(folder), because)
+        tokenizer = _load_with_transformers(folder)
+        added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+        # transformers makes up an empty vocabulary for some families, and goes on.
+        if added.issuperset(tokenizer.get_vocab()):
+            message = f"{name}: its tokenizer has no vocabulary: {because}, nor other files that transformers reads"
+            raise HipError(message, "download the model again, completely")
+        return TransformersTokenizer(name, tokenizer, because)
+    except HipError:
+        raise
     # A damaged tokenizer.json raises a bare Exception from Rust, a missing one OSError, ValueError or ImportError.
     except Exception as error:
-        message = f"{name}: its tokenizer cannot be loaded: {first_line(error)}"
+        why = f"{because}; {first_line(error)}" if because else first_line(error)
+        message = f"{name}: its tokenizer cannot be loaded: {why}"
         raise HipError(message, "download the model again") from error
 
 

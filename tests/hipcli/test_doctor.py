@@ -101,6 +101,26 @@ class TestDoctor:
         assert check.status == "FAIL"
         assert "not a model that writes text" in check.value
 
+    def test_a_model_that_there_cannot_be(self):
+        check = found("nope")["model"]
+        assert (check.status, check.value) == ("FAIL", "nope: no such model")
+        assert "Qwen/Qwen3-0.6B" in check.hint
+
+    def test_what_the_first_run_would_do(self, tmp_path):
+        (tmp_path / "m.gguf").write_bytes(b"GGUF...")
+        (tmp_path / "m.zip").write_bytes(b"PK\3\4...")
+        assert found(str(tmp_path / "m.gguf"))["model"].value.endswith(
+            "m.gguf: not converted yet; the first run does that"
+        )
+        assert found("org/name")["model"].value == "org/name: not here yet; the first run fetches it"
+        assert "not a GGUF file" in found(str(tmp_path / "m.zip"))["model"].value
+
+    def test_a_damaged_converted_model_says_how_to_repair_it(self):
+        folder = model_folder(converted.folder_of(embedded.SHA256))
+        assert "`hip models pull smollm2-135m` makes it anew" in found()["self-check"].hint
+        (folder / "config.json").unlink()
+        assert "`hip models pull smollm2-135m` makes it anew" in found()["model"].hint
+
     def test_a_model_that_does_not_load_fails_the_self_check(self, tmp_path):
         path = model_folder(tmp_path / "damaged")
         report = found(str(path))

@@ -134,6 +134,52 @@ def test_ls_shows_everything_last_used_first(hip: Run, fake: FakeRuntime, note: 
     assert [line.split()[0] for line in lines] == ["NAME", "mill", "/models/1.gguf", "2"]
 
 
+def odd_session(name: str, header: str | None) -> Path:
+    """A session whose header is this text, or a folder."""
+    folder = paths.private_dir(sessions.sessions_dir() / name)
+    if header is None:
+        (folder / "session.json").mkdir()
+    else:
+        (folder / "session.json").write_text(header)
+    return folder
+
+
+def test_one_damaged_session_does_not_keep_the_others_from_being_listed_and_removed(
+    hip: Run, fake: FakeRuntime, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(hip, note)
+    header = json.loads((sessions.folder_of("mill") / "session.json").read_text())
+    odd = {
+        "empty": "", "text": "hello", "list": "[]", "null": "null", "deep": "[" * 100_000, "binary": "\x00\x01",
+        "other": '{"version": 999}', "types": json.dumps(header | {"tokens": "many"}),
+        "later": json.dumps(header | {"used": 1e300}), "lists": json.dumps(header | {"documents": {"a": 1}}),
+        "day": json.dumps(header | {"day": 20261127}), "folder": None,
+    }  # fmt: skip
+    for name, text in odd.items():
+        odd_session(name, text)
+    entries = listed(hip)
+    assert set(entries) == {*odd, "mill"}
+    assert entries["other"]["note"] == "was written by another version of hip"
+    assert entries["folder"]["note"] == "cannot be read: Is a directory"
+    assert all(entries[name]["note"].startswith("damaged: ") for name in set(odd) - {"other", "folder"})
+    assert all(entries[name]["session"] is None for name in odd)
+    assert "damaged: " in hip("cache", "ls").out
+    assert hip("cache", "rm", "text").code == 0
+    assert hip("cache", "prune").code == 0
+    done = hip("ask", "-q", "When?", "--session", "folder", note)
+    assert done.code == 2 and "session folder: cannot be read: session.json: Is a directory" in done.err
+    listing = Path.iterdir
+
+    def iterdir(folder: Path) -> Any:
+        if folder.name == "list":
+            raise PermissionError(13, "Permission denied")
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert listed(hip)["list"]["note"] == "cannot be read: Permission denied"
+    monkeypatch.undo()
+
+
 def test_rm_removes_by_name_and_nothing_when_a_name_is_wrong(hip: Run, fake: FakeRuntime, note: Path) -> None:
     ask(hip, note)
     folder = converted_model(1, used=1000)

@@ -90,6 +90,17 @@ def test_settings_of_decoding_may_differ() -> None:
         (lambda header: header["segments"][0].update(start=64), "is damaged: session.json"),
         (lambda header: header["segments"][0].update(file="../0-256.safetensors"), "is damaged: session.json"),
         (lambda header: header["segments"][0].update(bytes=7), "is damaged: 0-256.safetensors"),
+        (lambda header: header.update(tokens="300"), "is damaged: session.json: tokens is '300'"),
+        (lambda header: header.update(whole=True), "is damaged: session.json: whole is 'True'"),
+        (lambda header: header.update(used=1e300), "is damaged: session.json: its times"),
+        (lambda header: header.update(created=float("nan")), "is damaged: session.json: its times"),
+        (lambda header: header.update(tokens=100), "is damaged: session.json: its numbers of tokens"),
+        (lambda header: header.update(day="tomorrow"), "is damaged: session.json"),
+        (lambda header: header.update(documents=[7]), "is damaged: session.json"),
+        (lambda header: header["documents"][0].update(pages="3"), "is damaged: session.json: pages is '3'"),
+        (lambda header: header["basis"].update(kv_cache="int2"), "is damaged: session.json: kv_cache is 'int2'"),
+        (lambda header: header["basis"].update(yarn_factor="2"), "is damaged: session.json: yarn_factor is '2'"),
+        (lambda header: header["segments"][0].update(crc32="7"), "is damaged: session.json: crc32 is '7'"),
     ],
 )
 def test_a_header_that_is_wrong_is_refused(edit: Callable[[dict[str, object]], object], said: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_session import IDS, equal, restored, saved_session, session, snapshot
+from small_session import IDS, edit_header, equal, restored, saved_session, session, snapshot
 
-from hipcli.disk import files, sessions
+from hipcli.disk import files, paths, sessions
 from hipcli.disk.sessions import folder_of
 from hipcli.errors import HipError
 
@@ -69,6 +69,55 @@ def test_a_segment_that_is_gone_or_damaged_is_refused() -> None:
     segment.unlink()
     with pytest.raises(HipError, match=r"is damaged: 0-256\.safetensors"):
         session()
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one bit."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(data)
+
+
+def test_one_bit_that_flipped_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_SEGMENT_BYTES", 20 * sessions.size_of(snapshot(0, 1)))
+    saved_session()
+    segments = sorted(folder_of("book").glob("*.safetensors"), key=lambda path: int(path.stem.partition("-")[0]))
+    assert len(segments) == 13
+    for number, at in ((0, -1), (5, 3000), (12, -700)):
+        flip(segments[number], at)
+        with session() as kept:
+            loading = kept.load()
+            for _ in range(number):
+                next(loading)
+            with pytest.raises(HipError, match=rf"session book: is damaged: {segments[number].name}"):
+                next(loading)
+        flip(segments[number], at)
+    with session() as kept:
+        assert equal(restored(kept), snapshot(0, 256))
+
+
+def test_sessions_from_before_there_were_checksums_are_read() -> None:
+    saved_session()
+    edit_header(lambda header: [segment.pop("crc32") for segment in header["segments"]])
+    with session() as kept:
+        assert equal(restored(kept), snapshot(0, 256))
+
+
+def test_files_that_are_not_hips_are_left_alone() -> None:
+    folder = paths.private_dir(folder_of("book"))
+    mine = folder / "diary.txt"
+    mine.write_text("mine")
+    with pytest.raises(HipError, match=r"session book: its folder holds diary\.txt, which is not hip's") as caught:
+        session()
+    assert caught.value.exit_code == 2 and str(folder) in (caught.value.hint or "")
+    assert [path.name for path in folder.iterdir()] == ["diary.txt"]
+    mine.unlink()
+    saved_session()
+    (folder / "photos").mkdir()
+    with pytest.raises(HipError, match="holds photos"):
+        session()
+    (folder / "photos").rmdir()
+    session().release()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", ".hidden", "a.", "a..b", "-a", "a b", "a\n", "x" * 61])

@@ -289,7 +289,11 @@ def test_a_damaged_conversation_is_refused() -> None:
         kept.conversation().save(made.turns, made.reader.length, made.reader.export)
         folder = kept._folder
         (segment,) = folder.glob("turn-*")
-        segment.write_bytes(segment.read_bytes()[:-1])
+        data = segment.read_bytes()
+        segment.write_bytes(data[:-1] + bytes([data[-1] ^ 4]))
+        with pytest.raises(HipError, match=f"the conversation is damaged: {segment.name}"):
+            list(kept.conversation().load())
+        segment.write_bytes(data[:-1])
         with pytest.raises(HipError, match="session book: is damaged: turn-"):
             kept.conversation()
         (folder / "conversation.json").write_text("{}")

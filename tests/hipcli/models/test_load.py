@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Gemma3Config, Gemma3F
 
 import hipcli.models.load
 from hipcli.engine.prefill import Context
-from hipcli.engine.self_check import CacheKind, self_check
+from hipcli.engine.self_check import CacheKind, check_model, self_check
 from hipcli.errors import ExitCode, HipError
 from hipcli.models.decoder import Decoder
 from hipcli.models.language_model import LoadedModel
@@ -31,6 +31,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "granite": {"logits_scaling": 3.0, "attention_multiplier": 0.2, "residual_multiplier": 0.5},
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
     "phi": {"partial_rotary_factor": 0.5},
+    "jetmoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "kv_channels": 16},
     "smollm3": {"no_rope_layers": [1, 0]},
 }
 
@@ -57,10 +58,25 @@ class TestLoading:
         loaded = load(source)
         assert capfd.readouterr() == ("", "")
         assert loaded.implementation == ("transformers" if family in OTHERS else "decoder")
+        context = Context(loaded.model, HipConfig())
+        list(context.fill([7]))
+        sizes = shape(source)
+        stored = context.export(0, 1)
+        assert (
+            sum(x.numel() for layer in stored for x in layer.values())
+            == 2 * sizes.layers * sizes.kv_heads * sizes.head_dim
+        )
         self_check(loaded, IDS.tolist(), CacheKind(HipConfig()))
         with torch.inference_mode():
             expected = model(IDS[None], use_cache=False).logits[0, -1:]
         torch.testing.assert_close(last_logits(loaded), expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("family", ["llama", "olmo2"])
+    def test_a_tokenizer_of_another_model_is_found_by_the_self_check(self, family: str, tmp_path: Path) -> None:
+        folder = TINY["save_model"](tmp_path, family, tie_word_embeddings=True, vocab_size=60)
+        source = resolve(str(folder))
+        with pytest.raises(HipError, match="beyond the 60 that the weights know: the model's tokenizer and weights"):
+            check_model(load(source), load_tokenizer(source.name, folder), [CacheKind(HipConfig())])
 
     def test_freed_memory_is_kept_for_whoever_loads(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = []

@@ -144,7 +144,7 @@ def test_a_file_that_is_not_gguf(tmp_path: Path) -> None:
     "name", ["nothing-here", "./nothing/here/at/all", "a/b/c", "x.gguf", "./x", "", "~nobody-at-all/x/y"]
 )
 def test_unknown_name(name: str) -> None:
-    assert local_folder(name) is None
-    with pytest.raises(HipError, match="no such model") as caught:
-        resolve(name)
-    assert DEFAULT_MODEL in (caught.value.hint or "")
+    for find in (local_folder, resolve):
+        with pytest.raises(HipError, match="no such model") as caught:
+            find(name)
+        assert DEFAULT_MODEL in (caught.value.hint or "")

@@ -11,6 +11,7 @@ import pytest
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
+from hipcli.errors import HipError
 from hipcli.models.resolve import resolve
 from hipcli.prompt.tokenizer import FastTokenizer, Tokenizer, TransformersTokenizer, load_tokenizer
 
@@ -54,6 +55,21 @@ def edited(saved: Path, tmp_path: Path) -> Edit:
         return tmp_path
 
     return edit
+
+
+@pytest.mark.parametrize("kind", ["Qwen2Tokenizer", "GemmaTokenizer", "LlamaTokenizer"])
+def test_a_folder_without_a_vocabulary_is_refused(kind: str, tmp_path: Path) -> None:
+    TINY["make_model"]("qwen2").config.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}))
+    with pytest.raises(HipError, match=r"m: its tokenizer has no vocabulary: there is no tokenizer\.json") as caught:
+        load_tokenizer("m", tmp_path)
+    assert caught.value.hint == "download the model again, completely"
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    TINY["make_model"]("llama").config.save_pretrained(tmp_path)
+    with pytest.raises(HipError, match=r"m: its tokenizer cannot be loaded: there is no tokenizer\.json; "):
+        load_tokenizer("m", tmp_path)
 
 
 def both(folder: Path) -> tuple[Tokenizer, Tokenizer]:
