@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from hipcli.cli.options import GPU_REFRESH
 from hipcli.cli.settings import Settings
 from hipcli.disk import sessions
+from hipcli.disk.renamed import arranged
+from hipcli.disk.session_header import KeptDocument
 from hipcli.documents.document import Document
 from hipcli.documents.inputs import default_paths, standard_input
 from hipcli.engine import runtime
@@ -110,6 +113,7 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         read_s = time.monotonic() - start
         failed = report.failed
         model = runtime.open_runtime(settings, messages.say)
+        documents = as_in_session(documents, report, model, settings)
         jobs = plan_jobs(task, documents, prompt, model, settings)
         if settings.dry_run:
             budgets = [job.budget for job in jobs]
@@ -167,6 +171,34 @@ def read_documents(paths: list[str] | None, settings: Settings, report: ReadingR
         return list(report.read(found, settings.read_options, stdin))
 
 
+def as_in_session(
+    documents: list[Document], report: ReadingReport, model: runtime.Runtime, settings: Settings
+) -> list[Document]:
+    """The documents as the session that is asked for has them: by the names and in the order that it was made with,
+    and on its day, so that the prompt is the same. Contents decide: where these differ, the documents as they are.
+    """
+    header = None if settings.session is None else sessions.header_of(settings.session)
+    if header is None:
+        return documents
+    if header.day:
+        model.tokenizer.now = datetime.fromisoformat(header.day)
+    found = arranged(documents, header.documents)
+    if found is None or found == documents:
+        return documents
+    renamed = [f"{document.path} is {document.known_as}" for document in found if document.known_as]
+    what = f"; there {', '.join(renamed)}" if renamed else ""
+    messages.say(f"hip: session {settings.session}: the same documents in another order or under other names{what}")
+    report.rearrange(found)
+    return found
+
+
+def open_session(name: str, job: Job, model: runtime.Runtime) -> sessions.Session:
+    """The session of a job's documents. Raises HipError."""
+    kept = [KeptDocument.of(document) for document in job.documents]
+    day = model.tokenizer.now.date().isoformat()
+    return sessions.open_session(name, job.prefix, kept, model.basis(job.plan), day)
+
+
 def plan_jobs(
     task: Task,
     documents: list[Document],
@@ -177,7 +209,8 @@ def plan_jobs(
     """What to read and what it takes, a job for each context. Nothing is refused here for want of room or memory."""
     encoder = PromptEncoder(model.tokenizer, prompt.system())
     groups = [[document] for document in documents] if task.each else [documents]
-    kept = None if settings.session is None else sessions.kv_cache_of(settings.session)
+    header = None if settings.session is None else sessions.header_of(settings.session)
+    kept = header.basis.kv_cache if header else None
     asked = settings.hip
     if "refresh_interval" in settings.unasked and model.on_gpu:
         asked = replace(asked, refresh_interval=GPU_REFRESH)
@@ -273,8 +306,7 @@ def _answer(task: Task, jobs: list[Job], model: runtime.Runtime, output: Output,
     session = None
     if settings.session is not None:
         (job,) = jobs  # --each is excluded
-        paths = [document.path for document in job.budget.documents]
-        session = sessions.open_session(settings.session, job.prefix, paths, model.basis(job.plan))
+        session = open_session(settings.session, job, model)
     try:
         with session or nullcontext():
             start = time.monotonic()

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ class WordTokenizer:
     eos_id: int | None = None
 
     def __init__(self) -> None:
+        self.now = datetime.now()
         self.added_tokens: dict[str, tuple[int, bool]] = {}
         self.words: list[str] = []
         self._ids: dict[str, int] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 import pytest
@@ -36,6 +37,7 @@ class Bytes:
     eos_id: int | None = 256
 
     def __init__(self) -> None:
+        self.now = datetime.now()
         self.added_tokens: dict[str, tuple[int, bool]] = {}
 
     def encode(self, text: str, *, control: bool) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import torch
 from hip_attention import HipConfig
 
-from hipcli.disk.session_header import Basis
+from hipcli.disk.session_header import Basis, KeptDocument
 from hipcli.disk.sessions import Session, folder_of, open_session
 
 IDS = list(range(1000, 1300))
@@ -22,7 +22,7 @@ def snapshot(start: int, stop: int) -> list[dict[str, torch.Tensor]]:
 
 def session(ids: list[int] = IDS, basis: Basis = BASIS, name: str = "book") -> Session:
     """Open a session of 300 tokens; with query blocks of 128 it stores 256 of them."""
-    return open_session(name, ids, ["book.txt"], basis)
+    return open_session(name, ids, [KeptDocument("book.txt")], basis)
 
 
 def saved_session(stop: int = 256) -> None:

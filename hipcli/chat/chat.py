@@ -22,7 +22,17 @@ from hipcli.output.progress import progress
 from hipcli.output.reading import ReadingReport
 from hipcli.prompt import templates
 from hipcli.prompt.tokens import PromptEncoder
-from hipcli.run import Job, Task, announce, fits, plan_jobs, prepare_libraries, read_documents
+from hipcli.run import (
+    Job,
+    Task,
+    announce,
+    as_in_session,
+    fits,
+    open_session,
+    plan_jobs,
+    prepare_libraries,
+    read_documents,
+)  # fmt: skip
 
 
 def chat(paths: Sequence[str], settings: Settings, room: int | None = None) -> ExitCode:
@@ -42,6 +52,7 @@ def chat(paths: Sequence[str], settings: Settings, room: int | None = None) -> E
         if not documents:
             return ExitCode.FAILED
         model = runtime.open_runtime(settings, messages.say)
+        documents = as_in_session(documents, report, model, settings)
         encoder = PromptEncoder(model.tokenizer, prompt.system())
         encoder.follow_up("")  # refuses models that cannot converse before their weights are loaded
         (job,) = plan_jobs(Task("chat", ("",), converses=True, room=room), documents, prompt, model, settings)
@@ -58,8 +69,7 @@ def chat(paths: Sequence[str], settings: Settings, room: int | None = None) -> E
 
         session = None
         if settings.session is not None:
-            names = [document.path for document in documents]
-            session = sessions.open_session(settings.session, job.prefix, names, model.basis(job.plan))
+            session = open_session(settings.session, job, model)
         with session or nullcontext():
             store = session.conversation() if session else None
             with progress("Loading model", not settings.quiet):

@@ -5,14 +5,17 @@ Only files and folders that hip itself made are listed, so nothing else is remov
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from hipcli.disk import conversations, converted, files, sessions
-from hipcli.disk.session_header import HEADER_FILE, read_header
+from hipcli.disk.session_header import HEADER_FILE, Header, read_header
 from hipcli.errors import ExitCode, HipError
+from hipcli.output.messages import counted
+
+_SHOWN = 3  # documents of a session that are named
 
 Kind = Literal["session", "model", "left over"]
 
@@ -33,6 +36,7 @@ class Entry:
     bytes: int
     used: float
     note: str
+    header: Header | None = None  # of a session that can be read
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -42,6 +46,7 @@ class Entry:
             "bytes": self.bytes,
             "used": datetime.fromtimestamp(self.used, UTC).isoformat(timespec="seconds"),
             "note": self.note,
+            "session": None if self.header is None else _as_json(self.header),
         }
 
 
@@ -101,12 +106,36 @@ def _session(folder: Path) -> Iterator[Entry]:
             yield _entry(folder, "left over", "a session without content")
         return
     part = "" if header.complete else f", {header.saved / header.whole:.0%} read"
-    note = f"{header.basis.model}, {header.tokens:,} tokens{part}"
+    note = f"{_documents(header)}; {header.tokens:,} tokens{part}, {header.basis.model}"
     orphans = sessions.orphans(folder) if _abandoned(folder) else []
     left = [_entry(path, "left over", "unfinished", f"{folder.name}/{path.name}") for path in orphans]
     size = files.size_of(folder) - sum(entry.bytes for entry in left)
-    yield Entry(folder.name, "session", folder, size, header.used, note)
+    yield Entry(folder.name, "session", folder, size, header.used, note, header)
     yield from left
+
+
+def _documents(header: Header) -> str:
+    """What a session holds, in a few words."""
+    named = [
+        f"{document.path or document.name} ({counted(document.pages, document.unit)})"
+        if document.pages is not None and document.unit
+        else document.path or document.name
+        for document in header.documents
+    ]
+    more = len(named) - _SHOWN
+    return ", ".join(named[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _as_json(header: Header) -> dict[str, Any]:
+    return {
+        "documents": [asdict(document) for document in header.documents],
+        "model": header.basis.model,
+        "revision": header.basis.revision or None,
+        "tokens": header.tokens,
+        "saved": header.saved,
+        "complete": header.complete,
+        "created": datetime.fromtimestamp(header.created, UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _models() -> Iterator[Entry]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hipcli.cli.options import KvStorage
 from hipcli.disk import files
+from hipcli.documents.document import Document
 from hipcli.errors import HipError
 
 HEADER_FILE = "session.json"
@@ -61,6 +62,24 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class KeptDocument:
+    """A document of a session: the `name` that it has in the prompt, the `path` that it was last read from, and what it
+    is. Of sessions that were made before these were kept, only the name is known.
+    """
+
+    name: str
+    path: str = ""
+    sha256: str = ""
+    pages: int | None = None
+    unit: str | None = None
+
+    @classmethod
+    def of(cls, document: Document) -> "KeptDocument":
+        pages = len(document.pages) if document.unit else None
+        return cls(document.known_as or document.path, document.path, document.sha256, pages, document.unit)
+
+
+@dataclass(frozen=True)
 class Segment:
     """A file of `bytes` bytes with the keys and values of tokens [start, stop)."""
 
@@ -74,19 +93,20 @@ class Segment:
 class Header:
     """The content of session.json.
 
-    `documents` are the paths of the documents. `tokens` is the length of the prompt before the question (instructions
-    and documents), `sha256` the checksum of its token ids. `whole` is how many of these tokens a complete session
-    stores, a multiple of the query block. `created` and `used` are seconds since 1970.
+    `tokens` is the length of the prompt before the question (instructions and documents), `sha256` the checksum of its
+    token ids. `whole` is how many of these tokens a complete session stores, a multiple of the query block. `created`
+    and `used` are seconds since 1970. `day` is the date that the prompt may have (ISO 8601), "" where nobody knows.
     """
 
     basis: Basis
-    documents: tuple[str, ...]
+    documents: tuple[KeptDocument, ...]
     tokens: int
     whole: int
     sha256: str
     created: float
     used: float
     segments: tuple[Segment, ...] = ()
+    day: str = ""
 
     @property
     def saved(self) -> int:
@@ -111,7 +131,10 @@ class Header:
                 raise HipError("was written by another version of hip")
             saved, complete = content.pop("saved"), content.pop("complete")
             segments = tuple(Segment(**segment) for segment in content.pop("segments"))
-            documents = tuple(content.pop("documents"))
+            documents = tuple(
+                KeptDocument(kept) if isinstance(kept, str) else KeptDocument(**kept)
+                for kept in content.pop("documents")
+            )
             header = cls(Basis(**content.pop("basis")), documents, **content, segments=segments)
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(str(error)) from error

@@ -11,14 +11,14 @@ import re
 import sys
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hipcli.cli.options import KvStorage
 from hipcli.disk import conversations, files, paths, segments
-from hipcli.disk.session_header import HEADER_FILE, Basis, Header, read_header, write_header
+from hipcli.disk.session_header import HEADER_FILE, Basis, Header, KeptDocument, read_header, write_header
 from hipcli.errors import ExitCode, HipError
 
 if TYPE_CHECKING:
@@ -124,12 +124,14 @@ def is_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and len(name) <= _LONGEST_NAME
 
 
-def open_session(name: str, ids: Sequence[int], documents: Sequence[str], basis: Basis) -> Session:
+def open_session(
+    name: str, ids: Sequence[int], documents: Sequence[KeptDocument], basis: Basis, day: str = ""
+) -> Session:
     """Open the session called `name` and lock it; create it if there is none.
 
-    `ids` are the token ids of the prompt before the question (instructions and documents), `documents` the paths of
-    the documents. Raises HipError when another run has the session open, when it was made from other documents, with
-    another model or other settings (the message says which), and when it cannot be read or written.
+    `ids` are the token ids of the prompt before the question (instructions and documents), `day` is the date that these
+    may have. Raises HipError when another run has the session open, when it was made from other documents, with another
+    model or other settings (the message says which), and when it cannot be read or written.
     """
     folder = folder_of(name)
     with files.cache_errors():
@@ -140,7 +142,7 @@ def open_session(name: str, ids: Sequence[int], documents: Sequence[str], basis:
         raise HipError(f"session {name}: another run is using it", "wait for that run, or use another name")
     try:
         with files.cache_errors():
-            header = _prepare(name, folder, _bytes_of(ids), documents, basis)
+            header = _prepare(name, folder, _bytes_of(ids), documents, basis, day)
         session = Session(name, folder, header, lock)
         session.mark_used()
     except BaseException:
@@ -163,22 +165,23 @@ def size_of(snapshot: "Snapshot") -> int:
     return sum(tensor.nbytes for stored in snapshot for tensor in stored.values())
 
 
-def kv_cache_of(name: str) -> KvStorage | None:
-    """How the session called `name` stores keys and values; None if there is none, or its header cannot be read."""
+def header_of(name: str) -> Header | None:
+    """The header of the session called `name`; None if there is none, or it cannot be read, which opening it tells."""
     try:
-        header = read_header(folder_of(name))
+        return read_header(folder_of(name))
     except (HipError, ValueError, OSError):
         return None
-    return header.basis.kv_cache if header else None
 
 
-def _prepare(name: str, folder: Path, tokens: bytes, documents: Sequence[str], basis: Basis) -> Header:
+def _prepare(
+    name: str, folder: Path, tokens: bytes, documents: Sequence[KeptDocument], basis: Basis, day: str
+) -> Header:
     """The header of an existing session, checked, or of a new one. Deletes files that the header does not list."""
     sha256 = hashlib.sha256(tokens).hexdigest()
     try:
         header = read_header(folder)
         if header is not None:
-            _check(header, folder, sha256, basis)
+            _check(header, folder, sha256, basis, documents)
     except HipError as error:
         raise _refusal(name, error.message) from error
     except ValueError as error:
@@ -190,19 +193,32 @@ def _prepare(name: str, folder: Path, tokens: bytes, documents: Sequence[str], b
         count = len(tokens) // 4
         whole = count // basis.attention["block_q"] * basis.attention["block_q"]
         now = time.time()
-        header = Header(basis, tuple(documents), count, whole, sha256, now, now)
-    return header
+        return Header(basis, tuple(documents), count, whole, sha256, now, now, day=day)
+    return replace(header, documents=tuple(documents))
 
 
-def _check(header: Header, folder: Path, sha256: str, basis: Basis) -> None:
+def _check(header: Header, folder: Path, sha256: str, basis: Basis, documents: Sequence[KeptDocument]) -> None:
     """Raise HipError if this run cannot use the session: made from something else, or a segment is damaged."""
     if difference := basis.difference(header.basis):
         raise HipError(difference)
     if header.sha256 != sha256:
-        raise HipError("holds other documents, or other instructions about them")
+        raise HipError(_otherwise(header.documents, documents))
     for segment in header.segments:
         if not segments.is_whole(folder, segment):
             raise HipError(f"is damaged: {segment.file} is not what was written")
+
+
+def _otherwise(kept: Sequence[KeptDocument], documents: Sequence[KeptDocument]) -> str:
+    """Why the prompt is not the one of the session."""
+    if not all(document.sha256 for document in kept):
+        return "holds other documents, or other instructions about them"
+    now = Counter(document.sha256 for document in documents)
+    now.subtract(document.sha256 for document in kept)
+    if not any(now.values()):
+        return "has these documents, but read in another way (such as --pages), or with other instructions about them"
+    gone = [document.name for document in kept if now[document.sha256] < 0]
+    what = f"{', '.join(gone)} has changed or is not among these" if gone else "there are more now"
+    return f"holds other documents: {what}"
 
 
 def _refusal(name: str, what: str) -> HipError:

@@ -64,7 +64,7 @@ class Document:
     """A document as the model will read it: see Content.
 
     `path` is what the user typed or what was found below it ("-" for standard input; "a.zip/b.pdf" inside another
-    file). `sha256` is of the bytes read.
+    file). `sha256` is of the bytes read. `known_as` is another name that it has in prompts, if it has one.
     """
 
     path: str
@@ -76,6 +76,7 @@ class Document:
     unit: str | None = None
     reader: str = ""
     encoding: Encoding | None = None
+    known_as: str | None = None
 
     @property
     def characters(self) -> int:

@@ -115,7 +115,9 @@ class Engine:
         prefix = self.length
         begin = time.perf_counter()
         watcher = None
-        if watch is not None:
+        if watch is None:
+            self.context.cache.forget_queries()
+        else:
             base = prefix + len(self._tail)
             watcher = Watcher(self.context.cache, self._windows, watch, base, len(ids), max_tokens)
         try:

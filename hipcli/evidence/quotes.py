@@ -65,6 +65,10 @@ def quotes(answer: str) -> list[Quote]:
         after = _SENTENCE_END.search(answer, page.end())
         stop = after.start() + 1 if after else len(answer)
         text = _without_page(answer[start:stop])
+        if not re.search(r"\w", text):  # a page behind the end of the sentence that it is named for
+            stop, ends = start, [end.end() for end in _SENTENCE_END.finditer(answer, 0, start)]
+            start = ends[-2] if len(ends) > 1 else 0
+            text = answer[start:stop].strip()
         if text:
             found.append(Quote(text, start, stop, page[0], in_marks=False))
     return found

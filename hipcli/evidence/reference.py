@@ -37,7 +37,7 @@ class Citation:
 
 @dataclass(frozen=True)
 class SourcePassage:
-    """A passage that the attention of an answer lies on. `score` is its share among the passages of all documents."""
+    """A passage that the attention of an answer lies on. `score` is its share of the attention that passages get."""
 
     passage: Passage
     score: float

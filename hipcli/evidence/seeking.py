@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hipcli.documents.document import Document
+from hipcli.errors import HipError
 from hipcli.evidence.reference import Evidence
 from hipcli.evidence.sources import excess, heat, sources
 from hipcli.evidence.token_spans import TokenSpans
@@ -48,12 +49,14 @@ class Seeker:
     def evidence(self, masses: "Masses", count: int) -> Evidence:
         """The best `count` passages by the attention of an answer, or of a question that is not answered."""
         mass = sum(masses.asking, start=masses.instruction * 0) / max(1, len(masses.asking))
-        scores = excess(mass, masses.instruction)
+        if not bool(mass.isfinite().all() and masses.instruction.isfinite().all()):
+            raise HipError("the attention of the answer cannot be summed: it is not finite", "leave out --sources")
+        scores, mean = excess(mass, masses.instruction), mass.mean(0)
         found = self._of_tokens
         tokens = [stop - start for start, stop in (*found.spans, *found.page_spans)]
         first = len(found.spans)
         return Evidence(
-            sources=sources(found.passages, tokens[:first], scores[:first], count),
+            sources=sources(found.passages, tokens[:first], scores[:first], mean[:first], count),
             heat=heat([(page.document, page.page) for page in found.pages], tokens[first:], scores[first:]),
         )
 

@@ -23,20 +23,26 @@ def excess(mass: "Tensor", usual: "Tensor") -> "Tensor":
 
 
 def sources(
-    passages: Sequence[Passage], tokens: Sequence[int], scores: "Tensor", count: int
+    passages: Sequence[Passage], tokens: Sequence[int], scores: "Tensor", mass: "Tensor", count: int
 ) -> tuple[SourcePassage, ...]:
-    """The `count` passages with the highest scores, best first.
+    """Up to `count` passages with the highest scores, best first, without those that get less than usual.
+
+    Where all get less, which very long texts can do to them, the order is that of the scores all the same.
 
     `scores` are `excess` of passages with so many `tokens`; a passage twice as long needs more than its half of it.
+    `mass` is what each of them gets, of which a source's score is its share.
     """
     import torch
 
-    weighed = scores.clamp(min=0) / torch.tensor(tokens).clamp(min=1).sqrt()
-    total = float(weighed.sum()) or 1.0
+    if not bool(scores.any()):
+        return ()
+    if float(scores.max()) > 0:
+        scores = scores.masked_fill(scores <= 0, -torch.inf)
+    weighed = scores / torch.tensor(tokens).clamp(min=1).sqrt()
+    total = float(mass.sum()) or 1.0
     best = weighed.sort(descending=True, stable=True).indices[:count].tolist()
-    return tuple(
-        SourcePassage(passages[index], float(weighed[index]) / total) for index in best if float(weighed[index]) > 0
-    )
+    kept = [index for index in best if float(scores[index]) > -torch.inf]
+    return tuple(SourcePassage(passages[index], float(mass[index]) / total) for index in kept)
 
 
 def heat(pages: Sequence[tuple[int, int]], tokens: Sequence[int], scores: "Tensor") -> tuple[tuple[float, ...], ...]:

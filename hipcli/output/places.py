@@ -51,7 +51,7 @@ def source_lines(sources: Sequence[SourcePassage], documents: Sequence[Document]
         return "Sources: the answer's attention lies on no passage more than on others.\n"
     lines = ["Sources, by the answer's attention:"]
     for number, source in enumerate(sources, 1):
-        lines.append(f"[{number}] {place(source.passage, documents)} ({source.score:.0%})")
+        lines.append(f"[{number}] {place(source.passage, documents)} ({source.score:.1%})")
         lines.append(f"    {' '.join(source.passage.text.split())}")
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 """The reading report: what became of every file that was named or found, as messages, as lines and as JSON."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
 
@@ -40,6 +40,11 @@ class ReadingReport:
                     yield item
         if self.passed_over:
             messages.say(f"hip: {len(self.passed_over):,} hidden or ignored files and folders were not looked at")
+
+    def rearrange(self, documents: Sequence[Document]) -> None:
+        """Take `documents`, which are those that were read, in this order."""
+        following = iter(documents)
+        self.items = [next(following) if isinstance(item, Document) else item for item in self.items]
 
     def lines(self) -> Iterator[str]:
         """One line for each file."""

@@ -21,7 +21,9 @@ def answer_key(
     settings: Settings,
 ) -> str:
     """SHA-256, in hex, of what the answer to `question` depends on, but for what its documents are called."""
-    nameless = [replace(document, path=f"document {number}") for number, document in enumerate(documents, 1)]
+    nameless = [
+        replace(document, path=f"document {number}", known_as=None) for number, document in enumerate(documents, 1)
+    ]
     facts = {
         "content": [document.sha256 for document in documents],
         "prompt": [prompt.system(), prompt.documents(nameless), prompt.question(nameless, question)],

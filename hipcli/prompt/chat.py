@@ -21,17 +21,20 @@ class Generation(Extension):
         return list(parser.parse_statements(("name:endgeneration",), drop_needle=True))
 
 
-def render(template: str, messages: Sequence[Mapping[str, str]], special: Mapping[str, str]) -> str:
+def render(
+    template: str, messages: Sequence[Mapping[str, str]], special: Mapping[str, str], now: datetime | None = None
+) -> str:
     """The chat as text, up to where an answer begins; "" where the template refuses the messages.
 
-    `special` are the tokens that templates write by name, such as bos_token.
+    `special` are the tokens that templates write by name, such as bos_token. Some write the date, which is that of
+    `now`.
     """
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = _now
+    environment.globals["strftime_now"] = (now or datetime.now()).strftime
     try:
         # Thinking aloud would fill the answer's tokens; templates that know no such switch ignore it.
         return environment.from_string(template).render(
@@ -54,7 +57,3 @@ def _to_json(
 
 def _refuse(message: str) -> NoReturn:
     raise TemplateError(message)
-
-
-def _now(pattern: str) -> str:
-    return datetime.now().strftime(pattern)

@@ -178,7 +178,7 @@ def sources(documents: Iterable[Document]) -> list[Source]:
     return [
         Source(
             id=f"d{number}",
-            name=safe_name(document.path),
+            name=safe_name(document.known_as or document.path),
             kind=document.kind,
             pages=len(document.pages) if document.unit else None,
             text=framed_text(document),

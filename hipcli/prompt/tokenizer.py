@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,9 +20,10 @@ class Tokenizer(Protocol):
 
     because: why transformers tokenises; None where `tokenizers` does it. chat_template is a Jinja template, or None;
     added_tokens are the ids of tokens that were added to the vocabulary, and whether they are special; bos_id begins a
-    text, where the tokenizer has such a token; eos_id ends one.
+    text, where the tokenizer has such a token; eos_id ends one. now: the time that chat templates see.
     """
 
+    now: datetime
     name: str
     because: str | None
     chat_template: str | None
@@ -55,6 +57,7 @@ class FastTokenizer:
         from tokenizers import Tokenizer as Backend
 
         self.name = name
+        self.now = datetime.now()
         self.because: str | None = None
         self._backend: Backend = Backend.from_file(str(folder / "tokenizer.json"))
         # Files that come out of training may say to cut every text.
@@ -92,7 +95,7 @@ class FastTokenizer:
 
     def render(self, messages: Messages) -> str:
         assert self.chat_template is not None
-        return chat.render(self.chat_template, messages, self._special)
+        return chat.render(self.chat_template, messages, self._special, self.now)
 
     def wants_bos(self) -> bool:
         if self.bos_id is None:
@@ -111,6 +114,7 @@ class TransformersTokenizer:
 
     def __init__(self, name: str, tokenizer: "PreTrainedTokenizerBase", because: str) -> None:
         self.name = name
+        self.now = datetime.now()
         self.because: str | None = f"transformers ({because})"
         self._tokenizer = tokenizer
         template = tokenizer.chat_template
@@ -145,7 +149,7 @@ class TransformersTokenizer:
     def render(self, messages: Messages) -> str:
         assert self.chat_template is not None
         special = {key: str(token) for key, token in self._tokenizer.special_tokens_map.items()}
-        return chat.render(self.chat_template, messages, special)
+        return chat.render(self.chat_template, messages, special, self.now)
 
     def wants_bos(self) -> bool:
         return self.bos_id is not None and self._tokenizer.encode("a")[:1] == [self.bos_id]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fakes import FakeRuntime
 
 from hipcli.disk import converted, files, paths, sessions
 from hipcli.disk.session_header import Header
+from hipcli.prompt import chat
 
 Run = Callable[..., Any]
 
@@ -243,3 +245,65 @@ def test_interrupted_reading_ends_at_once_and_leaves_a_sound_session(tmp_path: P
     kept = Header.loads(header.read_bytes())
     assert kept.saved % 2048 == 0
     assert not kept.complete
+
+
+def test_renaming_and_moving_documents_keeps_their_session(
+    hip: Run, fake: FakeRuntime, note: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "b.txt"
+    other.write_text("Nobody saw it. " * 20)
+
+    def cached(*paths: Path) -> tuple[int, dict[str, Any], str]:
+        done = hip("ask", "--json", "-q", "When?", "--session", "mill", *paths)
+        assert done.code == 0, done.err
+        found = json.loads(done.out)
+        return found["usage"]["cached_tokens"], found["documents"], done.err
+
+    assert cached(note, other)[0] == 0
+    again, _, told = cached(note, other)
+    assert again > 0 and told == ""
+    (tmp_path / "z").mkdir()
+    moved = note.rename(tmp_path / "z" / "renamed.txt")
+    found, documents, told = cached(other, moved)
+    assert found == again
+    assert f"under other names; there {moved} is {note}" in told
+    assert [document["path"] for document in documents] == [str(moved), str(other)], "in the order of the prompt"
+    listed = json.loads(hip("cache", "ls", "--json").out)["entries"][0]["session"]
+    assert [(kept["name"], kept["path"]) for kept in listed["documents"]] == [
+        (str(note), str(moved)), (str(other), str(other)),
+    ]  # fmt: skip
+    moved.write_text("The mill stands.")
+    done = hip("ask", "-q", "When?", "--session", "mill", moved, other)
+    assert done.code == 2 and f"{note} has changed or is not among these" in done.err
+
+
+def test_another_way_of_reading_the_same_document_is_told(hip: Run, note: Path) -> None:
+    ask(hip, note)
+    done = hip("summarize", "--session", "mill", "--param", "x=1", note)
+    assert done.code == 2
+    text = hip("ask", "-q", "When?", "--session", "mill", "--encoding", "utf-16-le", note)
+    assert text.code == 2 and "read in another way" in text.err
+
+
+def test_a_session_goes_on_with_the_date_that_it_was_made_on(
+    hip: Run, fake: FakeRuntime, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = "{{ strftime_now('%Y-%m-%d') }} {% for message in messages %}{{ message.content }}{% endfor %} Answer:"
+
+    def render(messages: Any) -> str:
+        return chat.render(template, messages, {}, fake.tokenizer.now)
+
+    monkeypatch.setattr(fake.tokenizer, "chat_template", template)
+    monkeypatch.setattr(fake.tokenizer, "render", render)
+    fake.tokenizer.now = datetime(2026, 11, 27)
+    assert ask(hip, note) == 0
+    fake.tokenizer.now = datetime(2026, 11, 28)
+    assert ask(hip, note) > 0
+    assert fake.reads[0].startswith("2026-11-27")
+    assert hip("ask", "-q", "When?", note).code == 0
+
+
+def test_a_session_says_what_it_is(hip: Run, note: Path) -> None:
+    ask(hip, note)
+    (line,) = (line for line in hip("cache", "ls").out.splitlines() if line.startswith("mill"))
+    assert f"{date.today()}" in line and f"{note}; " in line and "tokens, smollm2-135m" in line

@@ -95,12 +95,13 @@ def _table(entries: Sequence["Entry"]) -> str:
 
     from hipcli.output.messages import one_line
 
-    rows = [("NAME", "KIND", "SIZE", "LAST USED", "")]
+    rows = [("NAME", "KIND", "SIZE", "MADE", "LAST USED", "")]
     for entry in entries:
+        made = datetime.fromtimestamp(entry.header.created).strftime("%Y-%m-%d") if entry.header else ""
         used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        rows.append((one_line(entry.name), entry.kind, in_words(entry.bytes), used, one_line(entry.note)))
+        rows.append((one_line(entry.name), entry.kind, in_words(entry.bytes), made, used, one_line(entry.note)))
     width = max(len(row[0]) for row in rows)
     return "".join(
-        f"{name:{width}}  {kind:9}  {size:>9}  {used:16}  {note}".rstrip() + "\n"
-        for name, kind, size, used, note in rows
+        f"{name:{width}}  {kind:9}  {size:>9}  {made:10}  {used:16}  {note}".rstrip() + "\n"
+        for name, kind, size, made, used, note in rows
     )

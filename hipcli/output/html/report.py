@@ -70,7 +70,7 @@ def _answer(number: int, answer: Answer, result: Result, pages: Pages) -> dict[s
             **_found(f"{name}-s{index}", index, source.passage, answer, pages),
             "quote": None,
             "state": "",
-            "verdict": f"{source.score:.0%}",
+            "verdict": f"{source.score:.1%}",
         }
         for index, source in enumerate(evidence.sources or (), 1)
     ]

@@ -86,13 +86,18 @@ class Cache:
     def keep_queries(self, layers: Sequence[int], base: int, room: int) -> None:
         """Keep the queries that `layers` get for up to `room` tokens from position `base` on, for `LayerCache.mass`.
 
-        Layers with a sliding window keep none.
+        Layers with a sliding window keep none. `forget_queries` ends it.
         """
         for layer in layers:
             kept = self.layers[layer].queries
             if kept is None:
                 kept = self.layers[layer].queries = QueryLog()
             kept.begin(base, room)
+
+    def forget_queries(self) -> None:
+        """Keep no queries any more."""
+        for layer in self.layers:
+            layer.queries = None
 
     def advance(self) -> bool:
         """Count the next token in every layer, for a `DeviceStep`; returns whether it selects keys again."""

@@ -72,13 +72,13 @@ def key_mass(query: Tensor, key: Tensor, scale: float, parts: Sequence[Sequence[
     for part, (start, end) in enumerate(pairwise(accumulate(map(len, parts), initial=0))):
         member[part, start:end] = 1
     own = torch.arange(count, device=key.device)
-    queries = query[0].index_select(1, row)  # [Hq, rows, D]
+    queries = query[0].index_select(1, row) * scale  # [Hq, rows, D]
     mass = torch.zeros(len(parts), heads, stop, device=key.device)
     at_once = max(1, _LOGITS // length)
     for head in range(heads):
         for first in range(0, len(row), at_once):
             some = slice(first, first + at_once)
-            logits = F.linear(queries[head, some], key[0, head // group]).float().mul_(scale)  # [rows, T]
+            logits = F.linear(queries[head, some], key[0, head // group])  # [rows, T]
             logits[:, length - count :].masked_fill_(own > row[some, None], -torch.inf)
-            mass[:, head] += member[:, some] @ logits.softmax(1)[:, :stop]
+            mass[:, head] += (member[:, some] @ logits.softmax(1, dtype=torch.float32))[:, :stop]
     return mass

@@ -13,13 +13,18 @@ from hipcli.disk.sessions import folder_of
 from hipcli.errors import HipError
 
 
+def _kv_cache(name: str) -> str | None:
+    header = sessions.header_of(name)
+    return header.basis.kv_cache if header else None
+
+
 def test_a_header_without_kv_cache_means_full() -> None:
     saved_session()
-    assert sessions.kv_cache_of("book") == "full"
+    assert _kv_cache("book") == "full"
     edit_header(lambda header: header["basis"].pop("kv_cache"))
     with session() as kept:
         assert kept.saved == 256
-    assert sessions.kv_cache_of("other") is None
+    assert _kv_cache("other") is None
 
 
 def test_content_of_a_header() -> None:

@@ -11,7 +11,7 @@ from hip_attention.cache.cache import Cache
 from hip_attention.cache.step import Step
 from small_engine import DOCUMENT, SPARSE, Bytes, random_llama
 
-from hipcli.disk.session_header import Basis
+from hipcli.disk.session_header import Basis, KeptDocument
 from hipcli.disk.sessions import Session, open_session
 from hipcli.engine.conversation import Conversation, Full
 from hipcli.engine.engine import Engine
@@ -223,7 +223,7 @@ def test_an_interrupt_in_the_middle_of_a_layer_takes_the_turn_back(monkeypatch: 
 
 
 def session(config: HipConfig) -> Session:
-    return open_session("book", DOCUMENT, ["book.txt"], Basis("tiny", "r1", "float32", asdict(config)))
+    return open_session("book", DOCUMENT, [KeptDocument("book.txt")], Basis("tiny", "r1", "float32", asdict(config)))
 
 
 def resumed(kept: Session, config: HipConfig, int8: bool) -> Conversation:

@@ -10,7 +10,7 @@ from hip_attention import HipConfig
 from hip_attention.cache.cache import Cache
 from small_engine import DOCUMENT, QUESTION, SPARSE, Bytes, random_llama
 
-from hipcli.disk.session_header import Basis
+from hipcli.disk.session_header import Basis, KeptDocument
 from hipcli.disk.sessions import Session, open_session
 from hipcli.engine.engine import Engine
 from hipcli.engine.events import Token
@@ -24,7 +24,7 @@ def engine(config: HipConfig, int8: bool = False) -> Engine:
 
 
 def session(config: HipConfig) -> Session:
-    return open_session("book", DOCUMENT, ["book.txt"], Basis("tiny", "r1", "float32", asdict(config)))
+    return open_session("book", DOCUMENT, [KeptDocument("book.txt")], Basis("tiny", "r1", "float32", asdict(config)))
 
 
 def no_warning(text: str) -> None:

@@ -93,6 +93,8 @@ def test_every_place_of_the_normal_form_leads_back(text: str) -> None:
         ('He said "one two three" (page 4).', [("one two three", "page 4")]),
         ("On page 4 he said “one two three”.", [("one two three", "page 4")]),
         ("See page 4. He said “one two three”.", [("one two three", None), ("See.", "page 4")]),
+        ("First. It was sold in 1893. (page 4)", [("It was sold in 1893.", "page 4")]),
+        ("(page 4)", []),
         ("A «b c d» and „e f g“ and 「h」 [section 2]", [("b c d", None), ("e f g", None), ("h", "section 2")]),
         ("> a block\n> of two lines\n\n(p. 7) ends", [("a block\nof two lines", "p. 7")]),
         ('A 5" pipe and a 6" one, don\'t you think?', []),

@@ -8,15 +8,20 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from fakes import FakeRuntime
+from fakes import FakeRuntime, WordTokenizer
 from schemas import schema
 from small_engine import DOCUMENT, QUESTION, SPARSE, Bytes, answered, random_llama
 
+from hipcli.documents.document import Document, Page
 from hipcli.engine.engine import Engine
 from hipcli.engine.events import Done
 from hipcli.engine.watch import Masses, Watch
+from hipcli.errors import HipError
 from hipcli.evidence.reference import Passage
+from hipcli.evidence.seeking import Seeker
 from hipcli.evidence.sources import excess, heat, sources
+from hipcli.prompt import templates
+from hipcli.prompt.tokens import PromptEncoder
 
 Run = Callable[..., Any]
 STORY = "The mill burned down in 1893, at night. " + "Nothing else happened in that long year at all. " * 20
@@ -39,10 +44,25 @@ def test_what_every_question_attracts_does_not_count() -> None:
 
 def test_the_best_passages_come_first_and_long_ones_have_no_advantage() -> None:
     passages = [Passage(0, 0, i, i + 1, str(i)) for i in range(4)]
-    found = sources(passages, [1, 100, 4, 0], torch.tensor([0.2, 0.9, 0.5, -1.0]), 4)
-    assert [source.passage.text for source in found] == ["2", "0", "1"]
-    assert sum(source.score for source in found) == pytest.approx(1.0)
-    assert sources(passages, [1] * 4, torch.zeros(4), 4) == ()
+    mass = torch.tensor([1.0, 4.0, 4.0, 1.0])
+    found = sources(passages, [1, 100, 4, 0], torch.tensor([0.2, 0.9, 0.5, -1.0]), mass, 3)
+    assert [(source.passage.text, source.score) for source in found] == [
+        ("2", pytest.approx(0.4)), ("0", pytest.approx(0.1)), ("1", pytest.approx(0.4)),
+    ]  # fmt: skip
+    assert [
+        source.passage.text for source in sources(passages, [1] * 4, torch.tensor([-3.0, -2, -1, -4]), mass, 1)
+    ] == ["2"]
+    assert sources(passages, [1] * 4, torch.zeros(4), mass, 4) == ()
+    assert sources([], [], torch.zeros(0), torch.zeros(0), 4) == ()
+
+
+def test_attention_that_is_not_finite_is_refused() -> None:
+    document = Document("a.txt", "text", (Page(1, "The mill burned."),), "")
+    prompt, encoder = templates.load("ask", {}), PromptEncoder(WordTokenizer(), "")
+    seeker = Seeker(encoder, prompt, prompt.documents([document]), [document])
+    nan = torch.full((1, 2), torch.nan)
+    with pytest.raises(HipError, match="not finite"):
+        seeker.evidence(Masses(nan, (nan,)), 1)
 
 
 def test_heat_is_a_token_of_a_page_beside_the_mean() -> None:
@@ -90,7 +110,7 @@ def test_sources_are_printed_behind_the_answer(hip: Run, fake: FakeRuntime, stor
     done = hip("ask", "-q", "Whose mill was it?", "--sources", "2", story)
     answer, _, rest = done.out.partition("\n\n")
     assert (done.code, answer) == (0, "All is well.")
-    assert rest == f"Sources, by the answer's attention:\n[1] {story}, line 1 (100%)\n    {END}\n"
+    assert rest == f"Sources, by the answer's attention:\n[1] {story}, line 1 (81.1%)\n    {END}\n"
 
 
 def test_sources_in_json(hip: Run, fake: FakeRuntime, story: Path) -> None:
@@ -100,7 +120,7 @@ def test_sources_in_json(hip: Run, fake: FakeRuntime, story: Path) -> None:
     found = json.loads(hip("ask", "-q", "When?", "--json", "--sources", "3", story).out)
     jsonschema.validate(found, schema("answer.schema.json"))
     (source,) = found["answers"][0]["sources"]
-    assert (source["document"], source["page"], source["label"], source["score"]) == ("d1", 1, None, 1.0)
+    assert (source["document"], source["page"], source["label"], source["score"]) == ("d1", 1, None, 0.8108)
     assert source["passage"].startswith("The mill burned down in 1893, at night.")
     assert story.read_text()[source["start"] : source["stop"]] == source["passage"]
     assert found["answers"][0]["heat"] == [{"document": "d1", "pages": [1.0]}]
