@@ -1,5 +1,6 @@
 """One run, step by step: documents, prompt, tokens, budget, engine, answers."""
 
+import json
 import os
 import sys
 import time
@@ -353,7 +354,7 @@ def _answer_one(
         answer, done = _answer_question(asked, shown, job, reader, output, settings)
         if answer.fault is not None:
             where = title or job.budget.documents[0].path
-            hint = "try --dtype float32, or another --model" if settings.schema is None else UNFINISHED
+            hint = UNFINISHED if settings.schema and done.fault else "try --dtype float32, or another --model"
             messages.report(HipError(f"{where}: {answer.fault}", hint))
         result.answers.append(answer)
         if result.lines:
@@ -414,7 +415,8 @@ def _answer_question(
     if settings.schema is not None:
         answer = _valued(answer, settings.schema)
         if not settings.for_programs and answer.fault is None:
-            _write_whole(answer.text, title, output)
+            # What cannot be encoded would become a question mark.
+            _write_whole(answer.text if output.utf8 else json.dumps(answer.value), title, output)
     return answer, done
 
 

@@ -14,6 +14,8 @@ import pytest
 from fakes import FakeRuntime
 from schemas import validate
 
+from hipcli.output.answers import Output
+
 Run = Callable[..., Any]
 
 FAKE = Path(__file__).parents[1] / "fakes.py"
@@ -84,7 +86,7 @@ def test_half_an_answer_is_never_passed_off_as_one(
     fake.pieces = [text]
     done = hip("ask", "--schema", schema, "-q", "Who?", note)
     assert (done.code, done.out) == (1, "")
-    assert "Who?: the answer " in done.err and "--max-tokens" in done.err
+    assert "Who?: the answer " in done.err
     (found,) = json.loads(hip("ask", "--json", "--schema", schema, "-q", "Who?", note).out)["answers"]
     assert (found["text"], found["value"]) == (text, None)
     assert found["fault"].startswith("the answer ")
@@ -97,7 +99,16 @@ def test_what_the_engine_says_of_an_answer_counts(hip: Run, fake: FakeRuntime, n
     fake.pieces, fake.finish_reason, fake.fault = ["12"], "length", "the answer ends before its JSON does"
     done = hip("ask", "--schema", tmp_path / "number.json", "-q", "How many?", note)
     assert (done.code, done.out) == (1, "")
-    assert "the answer ends before its JSON does" in done.err
+    assert "the answer ends before its JSON does" in done.err and "--max-tokens" in done.err
+
+
+def test_letters_that_cannot_be_encoded_become_escapes(
+    hip: Run, fake: FakeRuntime, note: Path, schema: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Output, "utf8", False)
+    fake.pieces = ['{"who": "Frau Grün", "year": 1887}']
+    done = hip("ask", "--schema", schema, "-q", "Who?", note)
+    assert done.out.isascii() and json.loads(done.out)["who"] == "Frau Grün"
 
 
 def test_a_schema_that_cannot_be_kept_to_is_refused_at_once(
