@@ -4,8 +4,8 @@
 
 Every file gives passages of 600 characters. Of each, ten questions are answered, half of them with the likeliest
 tokens and half with drawn ones (temperature 1). Each answer is then read as strict JSON and checked by the package
-jsonschema. --unbounded leaves out the longest lengths of strings and lists, so that an answer may run on to its last
-token: what then is no JSON has to be said to be none.
+jsonschema. --unbounded leaves out longest lengths of strings and lists, and bounds of numbers, so that an answer may
+run on to its last token: what then is no JSON has to be said to be none.
 """
 
 import argparse
@@ -33,13 +33,14 @@ QUESTIONS = (
     "Who is the oldest?", "Fill in the form.", "What is its title?", "Is anybody younger than 30?",
     "Who wrote it, and to whom?", "What should be filed of it?",
 )  # fmt: skip
+UNBOUNDED = ("maxLength", "maxItems", "minimum", "maximum")
 PASSAGE = 600  # characters
 
 
 def unbounded(schema: Any) -> Any:
-    """The schema without the longest lengths."""
+    """The schema without longest lengths and bounds."""
     if isinstance(schema, dict):
-        return {key: unbounded(value) for key, value in schema.items() if key not in ("maxLength", "maxItems")}
+        return {key: unbounded(value) for key, value in schema.items() if key not in UNBOUNDED}
     return [unbounded(value) for value in schema] if isinstance(schema, list) else schema
 
 

@@ -46,7 +46,7 @@ from hipcli.prompt import templates
 from hipcli.prompt.tokens import PromptEncoder
 from hipcli.structured.schema import AnswerSchema
 
-UNFINISHED = "allow more with --max-tokens, or give strings and lists a longest length in the schema"
+UNFINISHED = "allow more with --max-tokens, or give strings, lists and numbers bounds in the schema"
 REPORTED = 5  # sources of an answer in a report, unless --sources says otherwise
 
 

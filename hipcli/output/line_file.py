@@ -83,7 +83,8 @@ def _answered(texts: Sequence[bytes], path: Path) -> dict[bytes, dict[str, Any]]
         line = _line(text)
         if line is None:
             raise _refused(path, f"line {number:,} is not from this version of hip", "name another file with --output")
-        if line["answer"] is not None and line["answer"]["fault"] is None:
+        answer = line.get("answer")
+        if answer is not None and answer["fault"] is None:
             found[text] = line
     return found
 
@@ -93,8 +94,11 @@ def _line(text: bytes) -> dict[str, Any] | None:
         line = json.loads(text.decode())
     except (ValueError, RecursionError):
         return None
-    known = isinstance(line, dict) and line.get("schema_version") == SCHEMA_VERSION and "answer" in line
-    return line if known else None
+    if not isinstance(line, dict) or line.get("schema_version") != SCHEMA_VERSION:
+        return None
+    answer = line.get("answer")
+    whole = line.keys() >= {"key", "documents"} and (answer is None or "fault" in answer)
+    return line if whole else None
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

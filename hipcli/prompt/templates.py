@@ -34,9 +34,8 @@ from hipcli.documents.marks import marked_text, without_frame, without_marks
 from hipcli.errors import ExitCode, HipError
 
 BLOCKS = ("system", "documents", "question")
-RESERVED = frozenset({"documents", "question", "length", "cite", "schema", "focus", "language"})
+RESERVED = frozenset({"documents", "question", "length", "cite"})
 
-_ASKED = ("schema", "focus", "language")  # values that make no difference where a template leaves them out
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_NAME = 200
 _MANY_WORDS = 20_000  # as a document has, so that a template that cuts texts is found
@@ -54,15 +53,19 @@ class Source:
 
 
 class Prompt:
-    """A template, followed by those it extends, with the values of its parameters.
+    """A template, followed by those it extends, with the values of its parameters. What is `required` has to stand in
+    the question.
 
     Every method raises HipError, exit code 2, when the template needs something it is not given.
     """
 
-    def __init__(self, name: str, templates: Sequence[Template], values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: str, templates: Sequence[Template], values: Mapping[str, Any], required: Mapping[str, str]
+    ) -> None:
         self.name = name
         self._templates = templates
-        self._values = dict(values)
+        self._values = {**values, **required}
+        self._required = dict(required)
 
     def system(self) -> str:
         return self._render("system", {}).strip()
@@ -87,11 +90,10 @@ class Prompt:
         """
         self._require_texts(1, " word" * _MANY_WORDS)
         question = "q1u2e3s4"
-        values = {"question": question if asks else None, **{name: self._values[name] for name in _ASKED}}
-        wanted = {name: str(value).lower() for name, value in values.items() if value is not None}
-        made = self.question([], values["question"]).lower() if wanted else ""
-        for name, value in wanted.items():
-            if value not in made:
+        required = self._required | ({"question": question} if asks else {})
+        made = self.question([], required.get("question")).lower() if required else ""
+        for name, value in required.items():
+            if value.lower() not in made:
                 hint = f"write {{{{ {name} }}}} where it is to stand"
                 raise HipError(f"prompt {self.name}: block question leaves out the {name}", hint, ExitCode.USAGE)
 
@@ -154,15 +156,17 @@ def load(
         if not any(block in template.blocks for template in templates):
             hint = f"a prompt defines the blocks {', '.join(BLOCKS)}: {{% block {block} %}}...{{% endblock %}}"
             raise HipError(f"prompt {name}: block {block} is missing", hint, ExitCode.USAGE)
+    options = {"schema": schema, "focus": focus, "language": language}
+    required = {option: value for option, value in options.items() if value is not None}
     for parameter in parameters:
-        if parameter in RESERVED or parameter not in wanted:
+        if parameter in RESERVED or parameter in required or parameter not in wanted:
             known = ", ".join(sorted(wanted - RESERVED)) or "none"
             message = f"--param {parameter}: prompt {name} has no such parameter"
             raise HipError(message, f"its parameters: {known}", ExitCode.USAGE)
-    values: dict[str, Any] = {**parameters, "cite": cite, "schema": schema, "focus": focus, "language": language}
+    values: dict[str, Any] = {**dict.fromkeys(options), **parameters, "cite": cite}
     if length is not None:
         values["length"] = length
-    return Prompt(name, templates, values)
+    return Prompt(name, templates, values, required)
 
 
 def names() -> list[str]:

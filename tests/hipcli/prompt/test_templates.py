@@ -91,13 +91,22 @@ def test_what_is_asked_of_the_answer_has_to_stand_in_the_prompt(prompt_file: Wri
     )
 
 
+def test_parameters_may_be_called_like_options_that_are_not_given(prompt_file: WritePrompt) -> None:
+    own = prompt_file(BLOCKS.replace("QUESTION", "{{ 'Deutsch' if language == 'de' else 'English' }}"))
+    prompt = templates.load(own, {"language": "de"})
+    prompt.check(asks=False)
+    assert prompt.question([], None) == "Q Deutsch"
+    with pytest.raises(HipError, match="no such parameter"):
+        templates.load(own, {"language": "de"}, language="German")
+
+
 def test_a_prompt_can_extend_a_packaged_one(prompt_file: WritePrompt) -> None:
     own = '{% extends "summarize-bullets" %}{% block form %}Go. {{ super() }} {{ tone }}{% endblock %}'
     prompt = templates.load(prompt_file(own), {"tone": "Gently."}, "short", focus="money")
     assert prompt.system() == templates.load("summarize", {}).system()
     asked = prompt.question([TEXT], None)
     assert asked.startswith("Go. Summarize") and "Gently." in asked and asked.endswith("about this: money")
-    assert "its parameters: tone" in str(refused(prompt_file(own), {"other": "x"}).hint)
+    assert "tone" in str(refused(prompt_file(own), {"other": "x"}).hint)
 
 
 @pytest.mark.parametrize("parent", ["'nothing'", "'../ask'", "'/etc/passwd'", "length"])
