@@ -115,7 +115,7 @@ def _metric(name: str, mine: list[Record], first: list[Record]) -> Row:
         a - b
         for record in mine
         # Answers of two specs may have different numbers of references.
-        if len(other.get(_place(record), ())) == len(record["columns"][name])
+        if _place(record) in other and len(other[_place(record)]) == len(record["columns"][name])
         for a, b in zip(record["columns"][name], other[_place(record)], strict=True)
     ]
     if differences:

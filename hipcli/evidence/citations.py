@@ -25,8 +25,8 @@ class Citer:
         passage = self._lookup.exact(quote.text, pages)
         # A word or two stand everywhere: they prove something only on the page that is named.
         proves = is_evidence(quote.text) or (passage is not None and (passage.document, passage.page) in pages)
-        if passage is not None and proves:
-            return Citation(quote.text, passage, 1.0, True, quote.cited)
+        if passage is not None and (proves or quote.in_marks):
+            return Citation(quote.text, passage, 1.0, proves, quote.cited)
         # The words of a sentence that is no quote are the model's own: they are compared with the page it names.
         passage, score = self._lookup.alike(quote.text, () if quote.in_marks else pages)
         return Citation(quote.text, passage, min(score, 0.99), False, quote.cited)

@@ -24,8 +24,9 @@ class Citation:
     """Something that an answer quotes, and where it was found.
 
     `passage` is None where nothing like it is in the documents. `score` is 1.0 where the passage is the quote but for
-    white space, hyphens, quotation marks and ligatures, and `verified` says so; else it is how alike the best match
-    is, from 0 to 1. `cited` is the page that the answer names for it, as it names it, if it names one.
+    white space, hyphens, quotation marks and ligatures, and `verified` says that it is then long enough to prove
+    something; else `score` is how alike the best match is, from 0 to 1. `cited` is the page that the answer names for
+    it, as it names it, if it names one.
     """
 
     quote: str

@@ -70,6 +70,8 @@ def _found(citation: Citation, documents: Sequence[Document]) -> str:
         where += f" (the answer says {one_line(citation.cited)})"
     if citation.verified:
         return f"verified: {where}"
+    if citation.score == 1.0:
+        return f"not verified, too short to prove anything: {where}"
     return f"not verified, best match {citation.score:.0%}: {where}\n    {_shown(passage.text)}"
 
 

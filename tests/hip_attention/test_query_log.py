@@ -46,8 +46,7 @@ def test_a_cache_keeps_the_queries_of_a_question_and_its_answer(config: HipConfi
     query, key, value = tensors(151)
     rope = Rope(RopeConfig(theta=1000.0), 16)
     layer = LayerCache(config, 160, rope, int8=int8)
-    log = layer.queries = QueryLog()
-    log.begin(100, 60)  # in the middle of the second chunk
+    layer.queries.begin(100, 60)  # in the middle of the second chunk
     for start, stop in ((0, 64), (64, 128), *((at, at + 1) for at in range(128, 151))):
         step = Step(start, stop - start, question=start == 64)
         layer.attend(query[:, :, start:stop], key[:, :, start:stop], value[:, :, start:stop], step, scale=0.25)
@@ -63,7 +62,6 @@ def test_packed_positions_are_compared_by_content() -> None:
     query, key, value = tensors(120)
     rope = Rope(RopeConfig(theta=1000.0), 16)
     layer = LayerCache(config, 128, rope)
-    layer.queries = QueryLog()
     layer.queries.begin(112, 8)
     for start, stop in ((0, 112), (112, 120)):
         part = slice(start, stop)
@@ -80,14 +78,22 @@ def test_another_question_begins_anew_and_room_grows() -> None:
     log.begin(4, 3)
     log.put(rows[:, :, 2:7], 2, 1.0, None)
     assert log.rows(3).flatten().tolist() == [4, 5, 6]
-    before = log.address
+    before = log.generation
     log.begin(5, 2)
     log.put(rows[:, :, 5:7], 5, 1.0, None)
-    assert log.rows(2).flatten().tolist() == [5, 6] and log.address == before
+    assert log.rows(2).flatten().tolist() == [5, 6] and log.generation == before
     log.begin(0, 12)
-    assert log.address == 0  # a CUDA graph that wrote there must not be used again
+    assert log.generation > before  # a CUDA graph that wrote there must not be used again
     log.put(rows, 0, 1.0, None)
     assert log.rows(12).equal(rows)
+    before = log.generation
+    log.end()
+    assert not log.keeps and log.generation > before
+    between = log.generation
+    log.end()
+    assert log.generation == between
+    log.begin(0, 12)
+    assert log.keeps and log.generation > between
 
 
 def test_without_queries_there_is_no_mass() -> None:

@@ -112,6 +112,8 @@ def _reference(name: str, number: int, citation: Citation, answer: Answer, pages
         verdict = "verified"
     elif citation.passage is None:
         verdict = "not found in the documents"
+    elif citation.score == 1.0:
+        verdict = "not verified, too short to prove anything"
     else:
         verdict = f"not verified, best match {citation.score:.0%}"
     if citation.cited:

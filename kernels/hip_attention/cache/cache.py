@@ -6,7 +6,6 @@ from torch import Tensor
 
 from hip_attention.cache.key_values import Scratch
 from hip_attention.cache.layer import LayerCache, SparseAttention
-from hip_attention.cache.query_log import QueryLog
 from hip_attention.cache.step import CacheError, Step
 from hip_attention.config import HipConfig
 from hip_attention.rope import Rope
@@ -89,15 +88,12 @@ class Cache:
         Layers with a sliding window keep none. `forget_queries` ends it.
         """
         for layer in layers:
-            kept = self.layers[layer].queries
-            if kept is None:
-                kept = self.layers[layer].queries = QueryLog()
-            kept.begin(base, room)
+            self.layers[layer].queries.begin(base, room)
 
     def forget_queries(self) -> None:
         """Keep no queries any more."""
         for layer in self.layers:
-            layer.queries = None
+            layer.queries.end()
 
     def advance(self) -> bool:
         """Count the next token in every layer, for a `DeviceStep`; returns whether it selects keys again."""

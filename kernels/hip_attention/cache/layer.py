@@ -59,7 +59,7 @@ class LayerCache:
         self.stored = KeyValues(config, capacity, self._reading, scratch, int8)
         self.index = KeyIndex(config, self.stored, self._reading, capacity)
         self.decode = Decode(config, self.stored, self.index, self._reading, scratch.decode)
-        self.queries: QueryLog | None = None  # where queries are kept, if they are
+        self.queries = QueryLog()
 
     @property
     def length(self) -> int:
@@ -80,9 +80,11 @@ class LayerCache:
 
     @property
     def addresses(self) -> tuple[int, int, int, int]:
-        """Addresses of keys, values, summaries and kept queries, of kernels; they change when memory grows."""
-        kept = 0 if self.queries is None else self.queries.address
-        return *self.stored.addresses, self.index.summaries.address, kept
+        """Addresses of keys, values and summaries, which kernels read, and the generation of the queries that are kept.
+
+        They change when memory grows.
+        """
+        return *self.stored.addresses, self.index.summaries.address, self.queries.generation
 
     @property
     def can_step(self) -> bool:
@@ -158,7 +160,7 @@ class LayerCache:
         positions are packed. Returns float32 [parts, Hq, stop]: see `key_mass`. Raises ValueError where no queries are
         kept.
         """
-        if self.queries is None:
+        if not self.queries.keeps:
             raise ValueError("no queries are kept")
         base = self.queries.base
         rows = self.index.query(self.queries.rows(self.length - base))
@@ -167,7 +169,7 @@ class LayerCache:
         return key_mass(rows, keys, self.queries.scale, kept, stop)
 
     def _keep(self, query: Tensor, scale: float, step: Step, sliding_window: int | None) -> None:
-        if self.queries is not None and sliding_window is None and step.start + step.count > self.queries.base:
+        if self.queries.keeps and sliding_window is None and step.start + step.count > self.queries.base:
             self.queries.put(query, step.start, scale, step.device)
 
     def _check(self, key: Tensor, step: Step) -> None:

@@ -15,26 +15,30 @@ _LOGITS = 1 << 24  # at a time: 64 MiB in float32
 class QueryLog:
     """Queries of one layer, [B, Hq, room, D] as they arrive at its cache, from one position on.
 
-    Rows are written where a CUDA graph can write them, too: `address` changes when memory moves. The first rows behind
-    `begin` are not written by one.
+    Rows are written where a CUDA graph can write them, too. `generation` changes when they move, or are kept no more: a
+    graph that was captured before must not be used again. (Their address tells less: memory is used again.)
     """
 
     def __init__(self) -> None:
         self.base = 0
         self.scale = 1.0
+        self.generation = 0
+        self.keeps = False
         self._room = 0
         self._kept: tuple[Tensor, Tensor] | None = None  # rows, and `base` int64 [1], which a CUDA graph reads
 
-    @property
-    def address(self) -> int:
-        """Where the rows begin in memory; 0 before there are any."""
-        return 0 if self._kept is None else self._kept[0].data_ptr()
-
     def begin(self, base: int, room: int) -> None:
         """Keep the queries of up to `room` tokens from position `base` on, and forget those before."""
-        self.base = base
-        if room > self._room:
-            self._room, self._kept = room, None
+        if not self.keeps or room > self._room:
+            self.generation += 1
+            self._room, self._kept = max(room, self._room), None
+        self.base, self.keeps = base, True
+
+    def end(self) -> None:
+        """Keep no more queries until the next `begin`."""
+        if self.keeps:
+            self.generation += 1
+        self.keeps, self._kept = False, None
 
     def put(self, query: Tensor, start: int, scale: float, device: DeviceStep | None) -> None:
         """Keep query [B, Hq, T, D] of tokens from position `start` on; those before `base` are left out."""
@@ -72,13 +76,14 @@ def key_mass(query: Tensor, key: Tensor, scale: float, parts: Sequence[Sequence[
     for part, (start, end) in enumerate(pairwise(accumulate(map(len, parts), initial=0))):
         member[part, start:end] = 1
     own = torch.arange(count, device=key.device)
-    queries = query[0].index_select(1, row) * scale  # [Hq, rows, D]
-    mass = torch.zeros(len(parts), heads, stop, device=key.device)
-    at_once = max(1, _LOGITS // length)
-    for head in range(heads):
+    queries = (query[0].index_select(1, row) * scale).view(-1, group, len(row), query.shape[3])  # [Hkv, group, rows, D]
+    mass = torch.zeros(len(parts), key.shape[1], group, stop, device=key.device)
+    at_once = max(1, _LOGITS // (group * length))
+    for head in range(key.shape[1]):
         for first in range(0, len(row), at_once):
             some = slice(first, first + at_once)
-            logits = F.linear(queries[head, some], key[0, head // group])  # [rows, T]
-            logits[:, length - count :].masked_fill_(own > row[some, None], -torch.inf)
-            mass[:, head] += (member[:, some] @ logits.softmax(1, dtype=torch.float32))[:, :stop]
-    return mass
+            logits = F.linear(queries[head, :, some], key[0, head])  # [group, rows, T]
+            logits[:, :, length - count :].masked_fill_(own > row[some, None], -torch.inf)
+            summed = member[:, some] @ logits.softmax(2, dtype=torch.float32)  # [group, parts, T]
+            mass[:, head] += summed[:, :, :stop].transpose(0, 1)
+    return mass.flatten(1, 2)

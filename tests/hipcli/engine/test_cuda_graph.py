@@ -13,8 +13,9 @@ from small_engine import DOCUMENT, QUESTION, Bytes, answered, random_llama
 from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
 from hipcli.engine.engine import Engine
-from hipcli.engine.events import Token
+from hipcli.engine.events import Done, Token
 from hipcli.engine.sampling import Sampling
+from hipcli.engine.watch import Watch
 from hipcli.structured.grammar import Grammar
 from hipcli.structured.schema import AnswerSchema
 
@@ -90,3 +91,25 @@ def test_a_schema_is_kept_to_by_graphs_as_without_them(monkeypatch: pytest.Monke
     assert len(json.loads(by_graphs)) == 4
     monkeypatch.setattr(LayerCache, "can_step", False)
     assert text()[1] == by_graphs
+
+
+@pytest.mark.skipif(INTERPRETED, reason="needs a GPU")
+def test_queries_are_kept_by_graphs_however_long_questions_are() -> None:
+    """The memory that graphs write to moves when a question is longer than those before."""
+    watch = Watch([(0, 40), (40, 250)], 1, 1)
+    questions = [QUESTION, QUESTION * 9, QUESTION * 3, QUESTION * 30]
+    found = []
+    for capture in (True, False):
+        engine = Engine(random_llama(16, DEVICE), Bytes(), CONFIG, capacity=600)
+        if not capture:
+            engine.context.graphs.eager_because = "this is a test"
+        list(engine.read(DOCUMENT))
+        for number, question in enumerate(questions):
+            done = list(engine.answer(question, 30, None if number == 2 else watch))[-1]
+            assert isinstance(done, Done)
+            if done.masses is not None:
+                found.append([done.masses.instruction, *done.masses.asking])
+    assert len(found) == 6
+    for graph, eager in zip(found[:3], found[3:], strict=True):
+        for mass, expected in zip(graph, eager, strict=True):
+            torch.testing.assert_close(mass, expected, atol=1e-3, rtol=1e-3)
