@@ -1,5 +1,6 @@
 """One run, step by step: documents, prompt, tokens, budget, engine, answers."""
 
+import json
 import os
 import sys
 import time
@@ -29,18 +30,23 @@ from hipcli.output.answers import AnswerWriter, Output, write_json
 from hipcli.output.citing import CitingWriter, reference_lines
 from hipcli.output.dry_run import write_budgets
 from hipcli.output.html.report import report
+from hipcli.output.line_file import LineFile
+from hipcli.output.lines import Lines, Wanted, done_already
 from hipcli.output.places import extract, source_lines
 from hipcli.output.progress import Update, progress
 from hipcli.output.reading import ReadingReport
 from hipcli.output.result import Answer, Result
 from hipcli.planning import kv_cache
+from hipcli.planning.answer_key import answer_key
 from hipcli.planning.budget import GIB, Budget, DocumentCount
 from hipcli.planning.plan import Plan
 from hipcli.planning.positions import place
 from hipcli.planning.room import room_for
 from hipcli.prompt import templates
 from hipcli.prompt.tokens import PromptEncoder
+from hipcli.structured.schema import AnswerSchema
 
+UNFINISHED = "allow more with --max-tokens, or give strings, lists and numbers bounds in the schema"
 REPORTED = 5  # sources of an answer in a report, unless --sources says otherwise
 
 
@@ -61,12 +67,21 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A question, as token ids, too; `key` is that of its answer (`answer_key`), None where nobody needs it."""
+
+    question: str | None
+    suffix: list[int]
+    key: str | None
+
+
+@dataclass(frozen=True)
 class Job:
-    """One context: the documents as token ids, each question as token ids, what to do with it, and what it takes."""
+    """One context: the documents as token ids, what is asked about them, what to do with it, and what it takes."""
 
     document: int | None  # position among all documents, None when all are read together
     prefix: list[int]
-    suffixes: list[list[int]]
+    asked: Sequence[Asked]
     plan: Plan
     budget: Budget
     documents: Sequence[Document]
@@ -82,11 +97,15 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
     """
     messages.set_quiet(settings.quiet)
     prepare_libraries(settings)
-    prompt = templates.load(settings.prompt, settings.parameters, settings.length, settings.cite)
+    schema = None if settings.schema is None else settings.schema.text
+    prompt = templates.load(
+        settings.prompt, settings.parameters, settings.length, settings.cite,
+        schema=schema, focus=settings.focus, language=settings.language,
+    )  # fmt: skip
     prompt.check(asks=any(question is not None for question in task.questions))
     if settings.heatmap is not None:
         heatmap.check(settings.heatmap)
-    with Output(settings.output) as output, _report_file(settings) as page:
+    with _output(settings) as output, _report_file(settings) as page:
         start = time.monotonic()
         report = ReadingReport()
         documents = read_documents(paths, settings, report)
@@ -109,11 +128,40 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         result.counts = counts
         result.read_s = read_s
         result.titled = len(jobs) * len(task.questions) > 1
+        if settings.jsonl:
+            result.lines = Lines(output, result)
+            result.lines.unread()
+            for job in jobs:
+                if error := job.budget.refusal(model.name, task.can_split):
+                    result.lines.refused(job.document, error.message)
+        too_long = len(fitting) < len(jobs)
+        if isinstance(output, LineFile):
+            fitting = _left(fitting, output, settings)
         if fitting:
             _answer(task, fitting, model, output, result)
             _picture(result, page)
         failed = failed or any(answer.fault for answer in result.answers)
-        return _exit_code(failed, too_long=len(fitting) < len(jobs))
+        return _exit_code(failed, too_long)
+
+
+def _output(settings: Settings) -> Output:
+    lines = settings.jsonl and settings.output is not None
+    return LineFile(settings.output, settings.resume) if lines else Output(settings.output)
+
+
+def _left(jobs: Sequence[Job], output: LineFile, settings: Settings) -> list[Job]:
+    """The jobs without the questions whose answers are in `output` already, which is said."""
+    asked = [(job, each) for job in jobs for each in job.asked]
+    wanted = [Wanted(each.key, tuple(document.path for document in job.documents)) for job, each in asked]
+    done = done_already(output.kept, wanted)
+    if done:
+        messages.say(f"hip: {len(done):,} of {messages.counted(len(asked), 'answer')} are done already: skipped")
+    if settings.verbose:
+        for position in sorted(done):
+            messages.say(f"hip: skipped: {', '.join(wanted[position].paths)}")
+    left = {id(each) for position, (_, each) in enumerate(asked) if position not in done}
+    jobs = [replace(job, asked=[each for each in job.asked if id(each) in left]) for job in jobs]
+    return [job for job in jobs if job.asked]
 
 
 def read_documents(paths: list[str] | None, settings: Settings, report: ReadingReport) -> list[Document]:
@@ -199,7 +247,12 @@ def plan_jobs(
         seeks = settings.wants_sources and not settings.dry_run and budget.fits
         seeker = Seeker(encoder, prompt, text, group) if seeks else None
         citer = Citer(group) if settings.cite or settings.html else None
-        jobs.append(Job(position if task.each else None, prefix, suffixes, plan, budget, group, seeker, citer))
+        keys: list[str | None] = [None] * len(suffixes)
+        if settings.jsonl:
+            basis = model.basis(plan)
+            keys = [answer_key(prompt, group, question, basis, plan, settings) for question in task.questions]
+        questions = [Asked(*each) for each in zip(task.questions, suffixes, keys, strict=True)]
+        jobs.append(Job(position if task.each else None, prefix, questions, plan, budget, group, seeker, citer))
     return jobs
 
 
@@ -293,14 +346,19 @@ def _answer_one(
         result.cached_tokens += read(reader, job.prefix, session, update, messages.warn)
     result.prefill_s += time.monotonic() - start
     result.prompt_tokens += len(job.prefix)
-    for question, suffix in zip(task.questions, job.suffixes, strict=True):
-        title = job.budget.documents[0].path if task.each else question
+    for asked in job.asked:
+        names = [job.documents[0].path] if task.each else []
+        names += [asked.question] if asked.question and (len(task.questions) > 1 or not task.each) else []
+        title = ": ".join(names) or None
         shown = title if result.titled else None
-        answer, done = _answer_question(question, suffix, shown, job, reader, output, settings)
+        answer, done = _answer_question(asked, shown, job, reader, output, settings)
         if answer.fault is not None:
             where = title or job.budget.documents[0].path
-            messages.report(HipError(f"{where}: {answer.fault}", "try --dtype float32, or another --model"))
+            hint = UNFINISHED if settings.schema and done.fault else "try --dtype float32, or another --model"
+            messages.report(HipError(f"{where}: {answer.fault}", hint))
         result.answers.append(answer)
+        if result.lines:
+            result.lines.answer(asked.key, answer, len(job.prefix), done)
         result.prompt_tokens += done.question_tokens
         result.prefill_s += done.prefill_s
         result.decode_s += done.decode_s
@@ -309,8 +367,7 @@ def _answer_one(
 
 
 def _answer_question(
-    question: str | None,
-    suffix: list[int],
+    asked: Asked,
     title: str | None,
     job: Job,
     reader: runtime.Reader,
@@ -318,13 +375,16 @@ def _answer_question(
     settings: Settings,
 ) -> tuple[Answer, Done]:
     """Answer one question, and say what the answer rests on where that is asked for."""
-    streamed = None if settings.as_json or settings.extract else output
+    question, suffix = asked.question, asked.suffix
+    # Under a schema nothing is shown that may turn out to be half an answer.
+    streamed = None if settings.for_programs or settings.extract or settings.schema else output
     # An answer that shows as it comes needs no other sign of life.
     waiting = not settings.quiet and (streamed is None or settings.output is not None)
     # The passages for a question are found from its own tokens; for a summary it has to be written.
     unwritten = bool(settings.extract) and question is not None
     most = 1 if unwritten else settings.max_tokens
-    writer = CitingWriter(streamed, title) if settings.cite else AnswerWriter(streamed, title)
+    cites = settings.cite and settings.schema is None
+    writer = CitingWriter(streamed, title) if cites else AnswerWriter(streamed, title)
     with progress("Answering", waiting) as update:
         if job.seeker is None:
             events = reader.answer(suffix, most)
@@ -352,7 +412,28 @@ def _answer_question(
         question, job.document, writer.text, done.finish_reason, done.completion_tokens, job.documents, done.fault,
         evidence,
     )  # fmt: skip
+    if settings.schema is not None:
+        answer = _valued(answer, settings.schema)
+        if not settings.for_programs and answer.fault is None:
+            # What cannot be encoded would become a question mark.
+            _write_whole(answer.text if output.utf8 else json.dumps(answer.value), title, output)
     return answer, done
+
+
+def _valued(answer: Answer, schema: AnswerSchema) -> Answer:
+    """The answer with what its JSON means, once it is checked by another library than the one that it was made with."""
+    if answer.fault is not None:
+        return answer
+    try:
+        return replace(answer, value=schema.value(answer.text))
+    except ValueError as error:
+        return replace(answer, fault=str(error))
+
+
+def _write_whole(text: str, title: str | None, output: Output) -> None:
+    writer = AnswerWriter(output, title)
+    writer.write(text)
+    writer.end()
 
 
 def _extracted(
@@ -366,10 +447,8 @@ def _extracted(
     """The passages instead of an answer."""
     sources = evidence.sources or ()
     text = extract(sources, job.documents)
-    if not settings.as_json:
-        writer = AnswerWriter(output, title)
-        writer.write(text)
-        writer.end()
+    if not settings.for_programs:
+        _write_whole(text, title, output)
     fault = None if sources else "its attention lies on no passage more than on others"
     return Answer(question, job.document, text, "stop", 0, job.documents, fault, evidence)
 

@@ -9,6 +9,8 @@ import pytest
 import small_config
 import torch
 from hip_attention.rope_config import RopeConfig, Yarn
+from tokenizers import Tokenizer, decoders, models
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
 from hipcli.engine.engine import Engine
@@ -46,6 +48,16 @@ class Bytes:
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
+
+    def serialized(self) -> str:
+        visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+        hidden = [byte for byte in range(256) if byte not in visible]
+        names = {chr(byte): byte for byte in visible} | {chr(256 + n): byte for n, byte in enumerate(hidden)}
+        backend = Tokenizer(models.BPE(names, []))
+        backend.pre_tokenizer, backend.decoder = ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        backend.add_special_tokens(["<end>"])
+        assert backend.token_to_id("<end>") == self.eos_id
+        return str(backend.to_str())
 
     def render(self, messages: Messages) -> str:
         raise AssertionError("there is no chat template")

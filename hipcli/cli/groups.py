@@ -224,6 +224,8 @@ class OutputOptions(Group):
         ),
     ] = o.ANSWER_TOKENS
     as_json: o.AsJson = False
+    jsonl: o.JsonLines = False
+    resume: o.Resume = False
     file: o.OutputFile = None
     dry_run: Annotated[
         bool,

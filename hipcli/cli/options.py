@@ -27,6 +27,7 @@ Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 KvCacheKind = Literal["auto", "full", "int8"]
 KvStorage = Literal["full", "int8"]
 SummaryLength = Literal["short", "medium", "long"]
+SummaryStyle = Literal["abstract", "bullets", "outline", "chapters"]
 
 PromptName = Annotated[
     str,
@@ -53,6 +54,24 @@ ModelName = Annotated[
 AsJson = Annotated[
     bool,
     typer.Option("--json", metavar="", help="Print one JSON object at the end.", rich_help_panel=OUTPUT),
+]
+JsonLines = Annotated[
+    bool,
+    typer.Option(
+        "--jsonl",
+        metavar="",
+        help="Print a line of JSON for each answer as soon as it is done.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        metavar="",
+        help="With --jsonl and --output: keep the answers that FILE has, and make those it has not.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 OutputFile = Annotated[
     Path | None,

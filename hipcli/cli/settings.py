@@ -11,10 +11,14 @@ from hipcli.cli.attention import AttentionOptions
 from hipcli.cli.groups import InputOptions, RunOptions
 from hipcli.cli.options import ATTENTION_DEFAULTS, AttentionKind, Dtype, KvCacheKind, PositionKind
 from hipcli.disk.sessions import folder_of
+from hipcli.documents.marks import without_frame, without_marks
 from hipcli.documents.options import ReadOptions
 from hipcli.errors import ExitCode, HipError
 from hipcli.output.answers import STDOUT
+from hipcli.structured.schema import AnswerSchema
+from hipcli.structured.schema import load as load_schema
 
+_LONGEST_PHRASE = 300
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Options of attention that do nothing with another kind of it than these.
 _NEEDS = {
@@ -58,11 +62,21 @@ class Settings:
     extract: int
     html: Path | None
     heatmap: Path | None
+    schema: AnswerSchema | None
+    focus: str | None
+    language: str | None
     as_json: bool
+    jsonl: bool
+    resume: bool
     output: Path | None
     dry_run: bool
     verbose: bool
     quiet: bool
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether answers are written as JSON, each when it is complete."""
+        return self.as_json or self.jsonl
 
     @property
     def wants_sources(self) -> bool:
@@ -70,10 +84,20 @@ class Settings:
         return bool(self.sources or self.extract or self.html or self.heatmap)
 
 
-def gather(options: RunOptions, prompt: str, length: str | None = None, each: bool = False) -> Settings:
+def gather(
+    options: RunOptions,
+    prompt: str,
+    length: str | None = None,
+    each: bool = False,
+    *,
+    schema: Path | None = None,
+    focus: str | None = None,
+    language: str | None = None,
+) -> Settings:
     """The settings that a command's options come to. Raises HipError, exit code 2, naming the option that is wrong."""
     model, attention, sampling, output = options.model, options.attention, options.sampling, options.output
     _check(options, each)
+    _check_for_programs(options, schema is not None)
     return Settings(
         read_options=read_options(options.input),
         session=options.session,
@@ -97,7 +121,12 @@ def gather(options: RunOptions, prompt: str, length: str | None = None, each: bo
         extract=options.evidence.extract,
         html=options.evidence.html,
         heatmap=options.evidence.heatmap,
+        schema=None if schema is None else load_schema(schema),
+        focus=_phrase("--focus", focus),
+        language=_phrase("--language", language),
         as_json=output.as_json,
+        jsonl=output.jsonl,
+        resume=output.resume,
         output=None if output.file == STDOUT else output.file,
         dry_run=output.dry_run,
         verbose=output.verbose,
@@ -148,6 +177,34 @@ def _check(options: RunOptions, each: bool) -> None:
         raise _usage("--top-p must be above 0")
     if "top_p" in sampling.given and sampling.temperature == 0:
         raise _usage("--top-p has no effect with --temperature 0", "raise --temperature")
+
+
+def _check_for_programs(options: RunOptions, has_schema: bool) -> None:
+    output, evidence = options.output, options.evidence
+    if output.jsonl and output.as_json:
+        raise _usage("--json and --jsonl exclude each other")
+    if output.jsonl and output.dry_run:
+        raise _usage("--jsonl has no effect with --dry-run", "take --json")
+    if output.resume and not (output.jsonl and output.file not in (None, STDOUT)):
+        raise _usage("--resume needs --jsonl and --output FILE")
+    if output.resume and (evidence.html or evidence.heatmap):
+        raise _usage("--resume excludes --html and --heatmap", "they show the answers of one run")
+    if has_schema and evidence.extract:
+        raise _usage("--schema and --extract exclude each other", "--extract prints passages and no answer")
+    if has_schema and (evidence.cite or evidence.sources) and not (output.as_json or output.jsonl):
+        raise _usage("--schema prints JSON alone: --cite and --sources need --json or --jsonl")
+
+
+def _phrase(option: str, text: str | None) -> str | None:
+    """A few words on one line, which cannot pass for a document's frame or the mark of a page."""
+    if text is None:
+        return None
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not line:
+        raise _usage(f"{option} is empty")
+    if len(line) > _LONGEST_PHRASE:
+        raise _usage(f"{option} has more than {_LONGEST_PHRASE} characters")
+    return without_frame(without_marks(line))
 
 
 def _hip(attention: AttentionOptions) -> HipConfig:

@@ -19,6 +19,8 @@ from hipcli.engine.watch import Watch, Watcher
 from hipcli.models.language_model import LoadedModel
 from hipcli.planning.positions import stretching
 from hipcli.prompt.tokenizer import Tokenizer
+from hipcli.structured.grammar import Grammar
+from hipcli.structured.strings import OpenString
 
 
 class Engine:
@@ -26,7 +28,8 @@ class Engine:
 
     `capacity` is the number of tokens the longest prompt and its answer will take. `attention` replaces sparse
     attention, for evaluation; `yarn` stretches the model's positions; `int8` keeps keys and values as int8;
-    `chunk_tokens` are read at a time. Raises HipError for positions that cannot be stretched, and as `Context` does.
+    `chunk_tokens` are read at a time; answers follow the `grammar`, if there is one. Raises HipError for positions that
+    cannot be stretched, and as `Context` does.
     """
 
     def __init__(
@@ -40,12 +43,14 @@ class Engine:
         yarn: Yarn | None = None,
         int8: bool = False,
         chunk_tokens: int | None = None,
+        grammar: Grammar | None = None,
     ) -> None:
         self._device = loaded.model.device
         self._windows = loaded.model.windows
         self._tokenizer = tokenizer
         self.sampling = sampling or Sampling()
         self._kinds = Kinds(tokenizer)
+        self._grammar = grammar
         self._block_q = config.block_q
         with stretching(yarn):
             self.context = Context(
@@ -120,13 +125,16 @@ class Engine:
             last = self.context.last_chunk(len(unread))
             for done in self.context.fill(unread[:last], question=True):
                 yield PrefillProgress(done, len(unread))
-            choose = Chooser(self.sampling, self._device, self._kinds)
+            constraint = self._grammar.begin() if self._grammar else None
+            choose = Chooser(self.sampling, self._device, self._kinds, constraint)
             token = choose(self.context.next_logits(unread[last:], question=True))  # waits for the device
             yield PrefillProgress(len(unread), len(unread))
             prefilled = time.perf_counter()
             stream = TextStream(self._tokenizer)
             finish: FinishReason = "length"
             produced: list[int] = []
+            said: Sequence[int] = produced  # what is not to be said over and over
+            string = OpenString()
             text = held = ""
             while True:
                 if stopped():
@@ -138,18 +146,27 @@ class Engine:
                 produced.append(token)
                 piece = stream.push(token)
                 text, held = text + piece, held + piece
-                if held and not (text == held and may_be_none(text, produced)):
+                if held and (constraint or not (text == held and may_be_none(text, produced))):
                     yield Token(held)
                     held = ""
-                if repeats(produced):
+                if constraint:
+                    string.push(piece, len(produced))
+                    said = string.said(produced)
+                    if constraint.is_over:
+                        finish = "stop"
+                        break
+                if repeats(said):
                     finish = "repetition"
                     break
                 if len(produced) == max_tokens:
                     break
-                token = choose(self.context.decode(token), produced)
+                token = choose(self.context.decode(token), said)
             piece = stream.flush()
-            fault = no_answer(text + piece, produced)
-            if (held or piece) and fault is None:
+            if constraint is None:
+                fault = no_answer(text + piece, produced)
+            else:
+                fault = None if finish == "stop" else "the answer ends before its JSON does"
+            if (held or piece) and (fault is None or constraint):
                 yield Token(held + piece)
             decoded = time.perf_counter()
             masses, watch_s = None, 0.0

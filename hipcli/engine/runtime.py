@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hipcli.disk.segments import Snapshot
     from hipcli.engine.watch import Watch
     from hipcli.models.language_model import LoadedModel
+    from hipcli.structured.grammar import Grammar
 
 
 class Reader(Protocol):
@@ -166,6 +167,16 @@ class LocalRuntime:
         numbers = str(self.dtype).removeprefix("torch.")
         return Basis(self.name, revision, numbers, asdict(plan.prefill), plan.yarn_factor, plan.kv_cache)
 
+    @cached_property
+    def _grammar(self) -> "Grammar | None":
+        """What answers have to follow; making it takes longer the more tokens there are."""
+        if self.settings.schema is None:
+            return None
+        from hipcli.structured.grammar import Grammar
+
+        eos = self.tokenizer.eos_id
+        return Grammar(self.settings.schema, self.tokenizer, self._loaded.stops | ({eos} if eos is not None else set()))
+
     def reader(self, plan: Plan) -> Reader:
         from hipcli.engine.engine import Engine
         from hipcli.engine.sampling import Sampling
@@ -174,7 +185,7 @@ class LocalRuntime:
         sampling = Sampling(settings.temperature, settings.top_p, settings.seed)
         return Engine(
             self._loaded, self.tokenizer, plan.hip, sampling, plan.capacity,
-            yarn=plan.yarn, int8=plan.kv_cache == "int8",
+            yarn=plan.yarn, int8=plan.kv_cache == "int8", grammar=self._grammar,
         )  # fmt: skip
 
     def execution(self, plan: Plan, reader: Reader) -> Execution:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hipcli.engine.repetition import Kind, Repetition
 from hipcli.errors import HipError
+from hipcli.structured.grammar import Constraint
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,18 @@ class Sampling:
 class Chooser:
     """Picks the next token; one random stream an answer, so that a seed repeats it.
 
-    `kind` tells what a token spells, as `Repetition` asks.
+    `kind` tells what a token spells, as `Repetition` asks. With a `constraint`, every token is one that it allows.
     """
 
-    def __init__(self, sampling: Sampling, device: torch.device, kind: Callable[[int], Kind]) -> None:
+    def __init__(
+        self,
+        sampling: Sampling,
+        device: torch.device,
+        kind: Callable[[int], Kind],
+        constraint: Constraint | None = None,
+    ) -> None:
         self._sampling = sampling
+        self._constraint = constraint
         self._kind = kind
         self._generator = torch.Generator(device)
         if sampling.seed is None:
@@ -45,6 +53,13 @@ class Chooser:
         Raises HipError where the largest logit is no number, as NaN would be.
         """
         logits = self._sampling.repetition.penalised(logits, produced, self._kind)
+        if self._constraint is None:
+            return self._chosen(logits)
+        token = self._chosen(self._constraint.masked(logits))
+        self._constraint.push(token)
+        return token
+
+    def _chosen(self, logits: Tensor) -> int:
         largest, likeliest = torch.cat([x.double() for x in logits.max(-1)]).tolist()  # waits for the device once
         if not math.isfinite(largest):
             raise HipError("the model produced no usable numbers", "try --dtype float32 or another --model")

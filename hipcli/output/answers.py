@@ -104,7 +104,7 @@ class Output:
         if descriptor is not None:
             # Opened by its name, a file would be written from its beginning again.
             return open(os.dup(descriptor), "w", encoding="utf-8")
-        if path.exists() and not path.is_file():
+        if not is_replaced(path):
             return path.open("w", encoding="utf-8")
         target = Path(os.path.realpath(path))  # links are followed, not replaced
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -138,6 +138,11 @@ class Output:
             self._temporary.unlink(missing_ok=True)
 
 
+def is_replaced(path: Path) -> bool:
+    """Whether it is a file, or will be one, and no device, named pipe or open descriptor."""
+    return _descriptor(path) is None and (path.is_file() or not path.exists())
+
+
 def _descriptor(path: Path) -> int | None:
     """The number of the open descriptor of this process that `path` names, such as 1 for /dev/stdout; else None."""
     for _ in range(40):  # as many links as Linux follows
@@ -151,13 +156,13 @@ def _descriptor(path: Path) -> int | None:
     return None
 
 
-def write_json(output: Output, value: dict[str, Any]) -> None:
-    """Write `value` as one JSON object, followed by a line feed.
+def write_json(output: Output, value: dict[str, Any], indent: int | None = 2) -> None:
+    """Write `value` as one JSON object, followed by a line feed; without an `indent` on a line of its own.
 
     Escapes of JSON stand for what no text holds, such as the lone surrogates of file names that are not valid UTF-8,
     and on a terminal for what would steer it.
     """
-    text = json.dumps(value, ensure_ascii=not output.utf8, indent=2)
+    text = json.dumps(value, ensure_ascii=not output.utf8, indent=indent)
     escaped = printable(text, _json_escape) if output.terminal else as_text(text, _json_escape)
     output.write(escaped + "\n")
 

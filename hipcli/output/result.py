@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hipcli.cli.settings import Settings
 from hipcli.documents.document import Document
@@ -12,14 +12,17 @@ from hipcli.output.places import passage_json
 from hipcli.planning.budget import GIB, DocumentCount
 from hipcli.planning.plan import Execution, Plan
 
-SCHEMA_VERSION = 4
+if TYPE_CHECKING:
+    from hipcli.output.lines import Lines
+
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True)
 class Answer:
     """One answer; `document` is the position of the one document it is about, None when it is about all.
 
-    `fault` says why the text is no answer, None where it may be one.
+    `fault` says why the text is no answer, None where it may be one; `value` is what the text means under a schema.
     """
 
     question: str | None
@@ -30,6 +33,7 @@ class Answer:
     documents: Sequence[Document]  # that the prompt held
     fault: str | None = None
     evidence: Evidence = field(default_factory=Evidence)
+    value: Any = None
 
     @property
     def first(self) -> int:
@@ -43,6 +47,7 @@ class Answer:
             "question": self.question,
             "document": None if self.document is None else f"d{first + 1}",
             "text": self.text,
+            "value": self.value,
             "finish_reason": self.finish_reason,
             "fault": self.fault,
             "citations": None if self.evidence.citations is None else [
@@ -85,6 +90,7 @@ class Result:
     reading: dict[str, list[Any]] = field(default_factory=dict)  # see output.reading
     counts: list[DocumentCount] = field(default_factory=list)  # of those that are read
     titled: bool = False  # several answers, so that each needs a title
+    lines: "Lines | None" = None  # where each answer gets a line
     answers: list[Answer] = field(default_factory=list)
     plan: Plan | None = None
     execution: Execution | None = None
@@ -108,7 +114,7 @@ class Result:
             "command": self.command,
             "model": self.model,
             "revision": self.revision or None,
-            "documents": self._documents(),
+            "documents": self.documents(),
             "passed_over": self.reading["passed_over"],
             "answers": [answer.as_json() for answer in self.answers],
             "usage": {
@@ -133,7 +139,7 @@ class Result:
             "memory": {"peak_gib": round(self.peak_bytes / GIB, 2)},
         }
 
-    def _documents(self) -> list[dict[str, Any]]:
+    def documents(self) -> list[dict[str, Any]]:
         """The reading report, where documents that are read have an id and a number of tokens, too."""
         counts = enumerate(self.counts, 1)
         documents = []

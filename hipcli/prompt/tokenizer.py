@@ -40,6 +40,9 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens."""
 
+    def serialized(self) -> str:
+        """The whole tokenizer as in tokenizer.json. Raises HipError if it is none of the library `tokenizers`."""
+
     def render(self, messages: Messages) -> str:
         """The chat template with these messages and the beginning of an answer; "" where it refuses them."""
 
@@ -87,6 +90,9 @@ class FastTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._backend.decode(list(ids), skip_special_tokens=True))
 
+    def serialized(self) -> str:
+        return str(self._backend.to_str())
+
     def render(self, messages: Messages) -> str:
         assert self.chat_template is not None
         return chat.render(self.chat_template, messages, self._special, self.now)
@@ -133,6 +139,12 @@ class TransformersTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def serialized(self) -> str:
+        if not self._tokenizer.is_fast:
+            message = f"{self.name}: its tokenizer does not say what its tokens spell"
+            raise HipError(message, "choose a model that has a tokenizer.json")
+        return str(self._tokenizer.backend_tokenizer.to_str())
 
     def render(self, messages: Messages) -> str:
         assert self.chat_template is not None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
@@ -60,3 +61,23 @@ def test_dense_attention(hip: Run, mill: Path) -> None:
     assert (attention["kind"], attention["rows"], attention["positions"]) == ("dense", "dense", "exact")
     assert (attention["prefill"], attention["decode"]) == (None, None)
     assert (attention["implementation"], attention["tokenizer_because"]) == ("decoder", None)
+
+
+def test_an_answer_under_a_schema(hip: Run, mill: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "event.json"
+    event = {
+        "type": "object",
+        "properties": {"what": {"type": "string", "maxLength": 30}, "year": {"type": "integer", "minimum": 1000}},
+        "required": ["what", "year"],
+        "additionalProperties": False,
+    }
+    schema.write_text(json.dumps({"type": "array", "minItems": 1, "maxItems": 2, "items": event}))
+    for sampling in ((), ("-t", 1.5, "--seed", 3)):
+        done = hip("ask", "--json", "--schema", schema, "-q", "What happened, and when?", *sampling, mill)
+        (text,) = answers(done)
+        (value,) = (answer["value"] for answer in json.loads(done.out)["answers"])
+        assert value == json.loads(text) and 1 <= len(value) <= 2
+        jsonschema.validate(value, json.loads(schema.read_text()))
+    cut = hip("ask", "--schema", schema, "-n", 6, "-q", "What happened, and when?", mill)
+    assert (cut.code, cut.out) == (1, "")
+    assert "the answer ends before its JSON does" in cut.err

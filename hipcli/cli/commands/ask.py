@@ -31,30 +31,46 @@ QuestionFile = Annotated[
         show_default=False,
     ),
 ]
+Each = Annotated[
+    bool,
+    typer.Option("--each", metavar="", help="Ask about every file by itself.", rich_help_panel=o.INPUT),
+]
+Schema = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE",
+        help="Answer with JSON that follows this JSON Schema.",
+        rich_help_panel=o.PROMPT,
+        show_default=False,
+    ),
+]
 
 
 @flattened
 def ask(
     question: Question = None,
     questions: QuestionFile = None,
+    each: Each = False,
+    schema: Schema = None,
     prompt: o.PromptName = "ask",
     *,
     options: RunOptions,
 ) -> int:
     """Answer questions about files, directories or standard input. All documents are read together, in one prompt,
-    and only once, however many questions there are. Nothing is cut off: what does not fit is refused, and --dry-run
-    tells beforehand.
+    and only once, however many questions there are; with --each every file is read by itself. Nothing is cut off: what
+    does not fit is refused, and --dry-run tells beforehand.
     """
     from hipcli.cli.settings import gather
     from hipcli.run import Task, run
 
     paths = options.input.paths
-    settings = gather(options, prompt)
+    settings = gather(options, prompt, each=each, schema=schema)
     asked = [*(question or ()), *_from_file(questions, paths)]
     if not asked or not all(text.strip() for text in asked):
         hint = 'ask with -q "QUESTION", or with --questions FILE'
         raise HipError("--question: nothing is asked" if asked else "no question", hint, ExitCode.USAGE)
-    return run(Task("ask", asked), paths, settings)
+    return run(Task("ask", asked, each, can_split=not each), paths, settings)
 
 
 def _from_file(name: str | None, paths: list[str] | None) -> list[str]:

@@ -34,8 +34,8 @@ def chat(room: Room = None, prompt: o.PromptName = "ask", *, options: RunOptions
     settings = gather(options, prompt)
     if not paths:
         raise HipError("no documents: no PATH is given", "name files or directories", ExitCode.USAGE)
-    if settings.output is not None or (settings.as_json and not settings.dry_run):
-        option = "--json" if settings.as_json else "--output"
+    if settings.output is not None or settings.jsonl or (settings.as_json and not settings.dry_run):
+        option = "--json" if settings.as_json else "--jsonl" if settings.jsonl else "--output"
         hint = "say /save FILE in the conversation, or use `hip ask`"
         raise HipError(f"{option} has no effect on a conversation", hint, ExitCode.USAGE)
     if settings.wants_sources:

@@ -1,5 +1,6 @@
 """Answers decoded by steps on the device, and by CUDA graphs of them, against decode without them."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,11 @@ from small_engine import DOCUMENT, QUESTION, Bytes, answered, random_llama
 from triton_device import DEVICE, INTERPRETED, NEEDS_DEVICE
 
 from hipcli.engine.engine import Engine
-from hipcli.engine.events import Done
+from hipcli.engine.events import Done, Token
 from hipcli.engine.sampling import Sampling
 from hipcli.engine.watch import Watch
+from hipcli.structured.grammar import Grammar
+from hipcli.structured.schema import AnswerSchema
 
 pytest.importorskip("triton")
 pytestmark = NEEDS_DEVICE
@@ -71,6 +74,23 @@ def test_a_model_that_waits_for_the_device_decodes_without_graphs(monkeypatch: p
     assert tokens == expected
     assert "cannot be captured" in str(made.eager_because)
     assert torch.cuda.is_available()
+
+
+@pytest.mark.skipif(INTERPRETED, reason="needs a GPU")
+def test_a_schema_is_kept_to_by_graphs_as_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    grammar = Grammar(AnswerSchema('{"type": "string", "minLength": 4, "maxLength": 4}'), Bytes(), {256})
+
+    def text() -> tuple[Engine, str]:
+        sampling = Sampling(temperature=5.0, seed=1)
+        made = Engine(random_llama(16, DEVICE), Bytes(), CONFIG, sampling, 400, chunk_tokens=64, grammar=grammar)
+        list(made.read(DOCUMENT))
+        return made, "".join(event.text for event in made.answer(QUESTION, 40) if isinstance(event, Token))
+
+    made, by_graphs = text()
+    assert made.eager_because is None
+    assert len(json.loads(by_graphs)) == 4
+    monkeypatch.setattr(LayerCache, "can_step", False)
+    assert text()[1] == by_graphs
 
 
 @pytest.mark.skipif(INTERPRETED, reason="needs a GPU")

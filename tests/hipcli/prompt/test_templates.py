@@ -58,6 +58,62 @@ def test_lengths_differ(length: str) -> None:
     assert len(set(asked.values())) == 3
 
 
+STYLES = ("summarize", "summarize-bullets", "summarize-outline", "summarize-chapters")
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_styles_differ_in_their_question_alone(name: str) -> None:
+    prompt, usual = templates.load(name, {}, "short"), templates.load("summarize", {}, "short")
+    assert prompt.system() == usual.system()
+    assert prompt.documents([TEXT, PDF]) == usual.documents([TEXT, PDF])
+    lengths = [templates.load(name, {}, size).question([TEXT], None) for size in ("short", "medium", "long")]
+    questions = [templates.load(style, {}, "short").question([TEXT], None) for style in STYLES]
+    assert len(set(lengths)) == 3 and len(set(questions)) == 4
+    prompt.check(asks=False)
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_focus_and_language_are_inert_values(name: str) -> None:
+    focus, language = "{{ length }} {% endblock %}", "{# German #}"
+    asked = templates.load(name, {}, "long", focus=focus, language=language).question([TEXT], None)
+    assert f"about this: {focus}\n" in asked and asked.endswith(f"in this language: {language}")
+    plain = templates.load(name, {}, "long").question([TEXT], None)
+    assert "about this" not in plain and "language" not in plain
+
+
+@pytest.mark.parametrize("name", ["schema", "focus", "language"])
+def test_what_is_asked_of_the_answer_has_to_stand_in_the_prompt(prompt_file: WritePrompt, name: str) -> None:
+    silent = templates.load(prompt_file(BLOCKS), {}, **{name: "Words"})
+    with pytest.raises(HipError, match=f"leaves out the {name}"):
+        silent.check(asks=False)
+    templates.load(prompt_file(BLOCKS.replace("QUESTION", f"{{{{ {name} }}}}")), {}, **{name: "Words"}).check(
+        asks=False
+    )
+
+
+def test_parameters_may_be_called_like_options_that_are_not_given(prompt_file: WritePrompt) -> None:
+    own = prompt_file(BLOCKS.replace("QUESTION", "{{ 'Deutsch' if language == 'de' else 'English' }}"))
+    prompt = templates.load(own, {"language": "de"})
+    prompt.check(asks=False)
+    assert prompt.question([], None) == "Q Deutsch"
+    with pytest.raises(HipError, match="no such parameter"):
+        templates.load(own, {"language": "de"}, language="German")
+
+
+def test_a_prompt_can_extend_a_packaged_one(prompt_file: WritePrompt) -> None:
+    own = '{% extends "summarize-bullets" %}{% block form %}Go. {{ super() }} {{ tone }}{% endblock %}'
+    prompt = templates.load(prompt_file(own), {"tone": "Gently."}, "short", focus="money")
+    assert prompt.system() == templates.load("summarize", {}).system()
+    asked = prompt.question([TEXT], None)
+    assert asked.startswith("Go. Summarize") and "Gently." in asked and asked.endswith("about this: money")
+    assert "tone" in str(refused(prompt_file(own), {"other": "x"}).hint)
+
+
+@pytest.mark.parametrize("parent", ["'nothing'", "'../ask'", "'/etc/passwd'", "length"])
+def test_a_prompt_extends_nothing_else(prompt_file: WritePrompt, parent: str) -> None:
+    assert "extends no packaged prompt" in refused(prompt_file(f"{{% extends {parent} %}}")).message
+
+
 def test_a_question_is_inert_too() -> None:
     assert "{{ 7 * 6 }}" in templates.load("ask", {}).question([TEXT], "{{ 7 * 6 }}")
 
@@ -70,7 +126,8 @@ def test_file_before_user_before_package(prompt_file: WritePrompt) -> None:
     file = prompt_file(BLOCKS.replace("QUESTION", "file"))
     found = [templates.load(name, {}).question([], None) for name in (file, "ask", "mine")]
     assert found == ["Q file", "Q user", "Q mine"]
-    assert templates.names() == ["ask", "mine", "summarize"]
+    styles = ["summarize-bullets", "summarize-chapters", "summarize-outline"]
+    assert templates.names() == ["ask", "mine", "summarize", *styles]
 
 
 def test_a_file_called_like_a_prompt_is_not_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
