@@ -112,6 +112,8 @@ def run(task: Task, paths: list[str] | None, settings: Settings) -> ExitCode:
         if not documents:
             return ExitCode.FAILED
         read_s = time.monotonic() - start
+        if settings.heatmap is not None:
+            heatmap.check_documents(documents)
         failed = report.failed
         model = runtime.open_runtime(settings, messages.say)
         documents = as_in_session(documents, report, model, settings)
@@ -292,7 +294,7 @@ def announce(jobs: Sequence[Job], model: str, settings: Settings) -> None:
 
 def _report_file(settings: Settings) -> AbstractContextManager[Output | None]:
     """Where --html writes to: opened before anything is read, so that what cannot be written is told at once."""
-    return nullcontext() if settings.html is None or settings.dry_run else Output(settings.html)
+    return nullcontext() if settings.html is None or settings.dry_run else Output(settings.html, "--html")
 
 
 def _picture(result: Result, page: Output | None) -> None:

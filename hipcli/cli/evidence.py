@@ -1,5 +1,6 @@
 """Options for what an answer rests on."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ import typer
 
 from hipcli.cli import options as o
 from hipcli.cli.flatten import Group
+from hipcli.errors import ExitCode, HipError
+from hipcli.output.answers import STDOUT
 
 _MOST = 1000
 
@@ -67,3 +70,16 @@ class EvidenceOptions(Group):
             rich_help_panel=o.OUTPUT,
         ),
     ] = 0
+
+
+def check_files(output: Path | None, options: EvidenceOptions) -> None:
+    """Raise HipError, exit code 2, where two things would be written to one place."""
+    taken = {} if output is None or output == STDOUT else {os.path.realpath(output): "--output"}
+    for option, path in (("--html", options.html), ("--heatmap", options.heatmap)):
+        if path is None:
+            continue
+        if path == STDOUT:
+            raise HipError(f"{option} -: standard output is for the answers", "name a file", ExitCode.USAGE)
+        other = taken.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise HipError(f"{other} and {option} name the same file: {path}", None, ExitCode.USAGE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from hip_attention.config import HipConfig
 
 from hipcli.cli.attention import AttentionOptions
+from hipcli.cli.evidence import check_files
 from hipcli.cli.groups import InputOptions, RunOptions
 from hipcli.cli.options import ATTENTION_DEFAULTS, AttentionKind, Dtype, KvCacheKind, PositionKind
 from hipcli.disk.sessions import folder_of
@@ -173,6 +174,7 @@ def _check(options: RunOptions, each: bool) -> None:
         raise _usage("--sources and --extract exclude each other", "--extract prints the sources and no answer")
     if options.evidence.cite and options.evidence.extract:
         raise _usage("--cite and --extract exclude each other", "what --extract prints are quotes")
+    check_files(options.output.file, options.evidence)
     if sampling.top_p <= 0:
         raise _usage("--top-p must be above 0")
     if "top_p" in sampling.given and sampling.temperature == 0:

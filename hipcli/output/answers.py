@@ -25,12 +25,13 @@ class Output:
     A file is written under a temporary name and renamed at the end of the `with` block; if the block raises, or wrote
     nothing, it is deleted. Devices, named pipes and open descriptors such as /dev/stdout are written to, not replaced.
     A terminal gets text with escapes in place of what would steer it (`hipcli.output.printable`); everything else gets
-    it as it is, but for U+FFFD in place of what no text holds. Raises HipError when the file cannot be created (exit
-    code 2) or written (exit code 1). BrokenPipeError is not caught.
+    it as it is, but for U+FFFD in place of what no text holds. `option` is what chose the file. Raises HipError when
+    the file cannot be created (exit code 2) or written (exit code 1). BrokenPipeError is not caught.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, option: str = "--output") -> None:
         self._path = None if path == STDOUT else path
+        self._option = option
         self._temporary: Path | None = None
         self._stream: TextIO = sys.stdout
         self._column = 0
@@ -96,7 +97,7 @@ class Output:
         try:
             self._stream = self._opened(path)
         except OSError as error:
-            hint = "choose a place that can be written to with --output"
+            hint = f"choose a place that can be written to with {self._option}"
             raise HipError(f"{path}: {error.strerror}", hint, ExitCode.USAGE) from error
 
     def _opened(self, path: Path) -> TextIO:

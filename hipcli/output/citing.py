@@ -64,15 +64,30 @@ def reference_lines(citations: Sequence[Citation], documents: Sequence[Document]
 def _found(citation: Citation, documents: Sequence[Document]) -> str:
     passage = citation.passage
     if passage is None:
+        return verdict(citation)
+    found = f"{verdict(citation)}: {place(passage, documents)}"
+    if named := named_elsewhere(citation, documents):
+        found += f" (the answer says {named})"
+    return found if citation.score == 1.0 else f"{found}\n    {_shown(passage.text)}"
+
+
+def verdict(citation: Citation) -> str:
+    """Whether a quote was found."""
+    if citation.passage is None:
         return "not found in the documents"
-    where = place(passage, documents)
-    if citation.cited and (passage.document, passage.page) not in pages_of(citation.cited, documents):
-        where += f" (the answer says {one_line(citation.cited)})"
     if citation.verified:
-        return f"verified: {where}"
-    if citation.score == 1.0:
-        return f"not verified, too short to prove anything: {where}"
-    return f"not verified, best match {citation.score:.0%}: {where}\n    {_shown(passage.text)}"
+        return "verified"
+    return "not verified, " + (
+        "too short to prove anything" if citation.score == 1.0 else f"best match {citation.score:.0%}"
+    )
+
+
+def named_elsewhere(citation: Citation, documents: Sequence[Document]) -> str | None:
+    """The page that the answer names for a quote, where the quote does not stand on it."""
+    found = citation.passage
+    if citation.cited is None or (found and (found.document, found.page) in pages_of(citation.cited, documents)):
+        return None
+    return one_line(citation.cited)
 
 
 def _shown(text: str) -> str:

@@ -9,17 +9,26 @@ from hipcli.output.messages import one_line
 
 
 def place(passage: Passage, documents: Sequence[Document]) -> str:
-    """Where a passage stands: "book.pdf, page 12"; in documents without pages, by the line."""
+    """Where a passage stands: "book.pdf, page 12"."""
     document = documents[passage.document]
+    return one_line(f"{name_of(document)}, {place_within(document, passage)}")
+
+
+def place_within(document: Document, passage: Passage) -> str:
+    """The page of a passage, or its line in documents without pages."""
     if document.unit is None:
-        line = document.pages[passage.page].text.count("\n", 0, passage.start) + 1
-        return one_line(f"{name_of(document)}, line {line:,}")
-    return one_line(f"{name_of(document)}, {page_name(document, passage.page)}")
+        return f"line {document.pages[passage.page].text.count(chr(10), 0, passage.start) + 1:,}"
+    return page_name(document, passage.page)
 
 
 def name_of(document: Document) -> str:
     """What a document is called."""
-    return "standard input" if document.path == "-" else document.path
+    return name_of_path(document.path)
+
+
+def name_of_path(path: str) -> str:
+    """What a document at this path is called."""
+    return "standard input" if path == "-" else path
 
 
 def page_name(document: Document, index: int) -> str:

@@ -1,9 +1,11 @@
 """The pages that references lead to, with their passages marked, and nothing of long pages that is far from one."""
 
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from hipcli.documents.document import Document
 from hipcli.evidence.reference import Passage
+from hipcli.output.messages import one_line
 from hipcli.output.places import name_of, page_name
 from hipcli.output.printable import printable
 
@@ -35,35 +37,60 @@ class Pages:
         found = []
         for (document, page), spans in sorted(self._spans.items()):
             read = self._documents[document]
-            name = printable(f"{name_of(read)}, {page_name(read, page)}")
-            pieces = _pieces(read.pages[page].text, sorted(spans), document, page)
-            found.append({"id": _page_id(document, page), "name": name, "pieces": pieces})
+            found.append(
+                {
+                    "id": _page_id(document, page),
+                    "name": one_line(name_of(read)),
+                    "where": one_line(page_name(read, page)) if read.unit else None,
+                    "pieces": _pieces(read.pages[page].text, sorted(spans), document, page),
+                }
+            )
         return found
 
 
-def _pieces(text: str, spans: list[tuple[int, int]], document: int, page: int) -> list[dict[str, Any]]:
-    """The text about `spans`, marked; where they overlap the later ones begin where the earlier end."""
-    pieces: list[dict[str, Any]] = []
+def _pieces(text: str, spans: list[tuple[int, int]], document: int, page: int) -> list[dict[str, str]]:
+    """The text about `spans` in pieces: texts, gaps, and where marks begin ("open", with an anchor) and end ("close").
+
+    Marks lie within each other; of one that crosses the end of another, the rest is marked without an anchor.
+    """
+    left = [(start, -stop, _anchor(document, page, start, stop)) for start, stop in spans]
+    heapify(left)
+    pieces: list[dict[str, str]] = []
+    stops: list[int] = []  # of the marks that are open
     done = 0
 
-    def add(piece: str, *, name: str | None = None, gap: bool = False) -> None:
-        if piece or name:
-            pieces.append({"text": printable(piece), "id": name, "gap": gap})
+    def show(until: int, kind: str = "text") -> None:
+        nonlocal done
+        piece = text[done:until] if kind == "text" else f"{until - done:,} characters left out"
+        if piece:
+            pieces.append({"kind": kind, "text": printable(piece)})
+        done = max(done, until)
 
-    for number, (start, stop) in enumerate(spans):
-        after = done + _AROUND if number else 0
-        if start - _AROUND - after >= _LEAST_GAP:
-            add(text[done:after])
-            add(f"{start - _AROUND - after:,} characters left out", gap=True)
-            done = start - _AROUND
-        add(text[done : max(start, done)])
-        add(text[max(start, done) : stop], name=_anchor(document, page, start, stop))
-        done = max(done, stop)
+    def close(until: int) -> None:
+        while stops and stops[-1] <= until:
+            show(stops.pop())
+            pieces.append({"kind": "close"})
+
+    while left:
+        start, stop, anchor = heappop(left)
+        stop = -stop
+        close(start)
+        if not stops:
+            after = done + _AROUND if done else 0
+            if start - _AROUND - after >= _LEAST_GAP:
+                show(after)
+                show(start - _AROUND, "gap")
+        show(start)
+        if stops and stop > stops[-1]:
+            heappush(left, (stops[-1], -stop, ""))
+            stop = stops[-1]
+        pieces.append({"kind": "open", "id": anchor})
+        stops.append(stop)
+    close(len(text))
     if len(text) - done - _AROUND >= _LEAST_GAP:
-        add(text[done : done + _AROUND])
-        add(f"{len(text) - done - _AROUND:,} characters left out", gap=True)
-    else:
-        add(text[done:])
+        show(done + _AROUND)
+        show(len(text), "gap")
+    show(len(text))
     return pieces
 
 

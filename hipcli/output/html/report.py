@@ -15,14 +15,17 @@ from markupsafe import Markup
 
 from hipcli.evidence.quotes import quotes
 from hipcli.evidence.reference import Citation, Passage
+from hipcli.output.citing import named_elsewhere, verdict
+from hipcli.output.heatmap import HOTTEST
 from hipcli.output.html.pages import Pages
+from hipcli.output.html.strips import strips
+from hipcli.output.html.table import rows
 from hipcli.output.messages import counted, one_line
-from hipcli.output.places import name_of, page_name, place
+from hipcli.output.places import name_of, name_of_path, place_within
 from hipcli.output.printable import printable
 from hipcli.output.result import Answer, Result
 
-_LEVELS = 10
-_HOTTEST = 8.0  # times the mean: as hot as can be shown
+_PASSED_OVER = 200  # paths that are listed
 
 
 def report(result: Result) -> str:
@@ -31,69 +34,86 @@ def report(result: Result) -> str:
     style = (folder / "report.css").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string((folder / "report.jinja").read_text(encoding="utf-8"))
+    read = [name_of_path(document["path"]) for document in result.reading["documents"] if document["status"] == "read"]
+    title = _title(result, read)
     pages = Pages()
-    answers = [_answer(number, answer, result, pages) for number, answer in enumerate(result.answers, 1)]
-    documents = [
-        {**document, "path": printable(document["path"]), "notes": list(map(printable, _notes(document)))}
-        for document in result.reading["documents"]
-    ]
-    read = sum(document["status"] == "read" for document in documents)
+    alone = len(read) == 1
+    answers = [_answer(number, answer, result, alone, pages) for number, answer in enumerate(result.answers, 1)]
     return template.render(
-        title=printable(one_line(_title(result))),
+        title=title,
         command=result.command,
-        facts=printable(f"{counted(read, 'document')} read in one prompt by {result.model}"),
+        only=one_line(read[0]) if alone else None,
+        read=_documents(result, len(read)),
+        how="in one prompt" if alone or result.answers[0].document is None else "one by one",
+        model=printable(result.model),
         style=Markup(style),
         style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         answers=answers,
+        hottest=f"{HOTTEST:.0f} or more",
         pages=pages.shown(),
-        documents=documents,
+        documents=rows(result),
         passed_over=len(result.reading["passed_over"]),
+        passed_over_first=list(map(one_line, result.reading["passed_over"][:_PASSED_OVER])),
     )
 
 
-def _title(result: Result) -> str:
+def _documents(result: Result, read: int) -> str:
+    """How many documents the answers are from."""
+    answered = {answer.document for answer in result.answers}
+    fewer = None not in answered and len(answered) < read
+    return f"{len(answered)} of {counted(read, 'document')}" if fewer else counted(read, "document")
+
+
+def _title(result: Result, read: Sequence[str]) -> dict[str, str]:
+    """What the page is called, and which way that is written."""
     if len(result.answers) == 1 and result.answers[0].question is not None:
-        return result.answers[0].question
-    names = [document["path"] for document in result.reading["documents"] if document["status"] == "read"]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        return {"text": one_line(result.answers[0].question), "dir": "auto"}
+    return {"text": one_line(read[0] if len(read) == 1 else f"{read[0]} and {len(read) - 1} more"), "dir": "ltr"}
 
 
-def _answer(number: int, answer: Answer, result: Result, pages: Pages) -> dict[str, Any]:
+def _answer(number: int, answer: Answer, result: Result, alone: bool, pages: Pages) -> dict[str, Any]:
+    """One answer; `alone`: there is one document, whose name need not be told with every page."""
     name = f"a{number}"
     evidence = answer.evidence
     references = [
-        _reference(f"{name}-q{index}", index, citation, answer, pages)
+        _reference(f"{name}-q{index}", index, citation, answer, alone, pages)
         for index, citation in enumerate(evidence.citations or (), 1)
     ]
     sources = [
         {
-            **_found(f"{name}-s{index}", index, source.passage, answer, pages),
-            "quote": None,
-            "state": "",
+            **_found(f"{name}-s{index}", index, source.passage, answer, alone, pages),
             "verdict": f"{source.score:.1%}",
         }
         for index, source in enumerate(evidence.sources or (), 1)
     ]
-    about = None if answer.document is None else answer.documents[0]
-    title = answer.question or (name_of(about) if about else "Summary")
     return {
         "id": name,
-        "title": printable(one_line(title)),
+        "title": _answer_title(answer, len(result.answers) == 1),
         "pieces": _pieces(answer.text, evidence.citations or ()),
         "note": None if answer.fault is None else printable(f"This is no answer: {answer.fault}"),
         "references": references,
         "sources": sources,
-        "strips": _strips(name, answer, pages),
+        "strips": strips(name, answer, alone, pages),
     }
+
+
+def _answer_title(answer: Answer, single: bool) -> dict[str, str]:
+    if answer.question is not None:
+        return {"text": "Answer" if single else one_line(answer.question), "dir": "auto"}
+    about = None if single or answer.document is None else answer.documents[0]
+    return {"text": one_line(name_of(about)) if about else "Summary", "dir": "ltr"}
 
 
 def _pieces(text: str, citations: Sequence[Citation]) -> list[dict[str, Any]]:
     """The answer in pieces, each but the last with the number of the citation that it ends with."""
+    left = quotes(text)
     ends: list[tuple[int, int]] = []
-    found = {quote.text: quote.stop for quote in reversed(quotes(text))}
     for number, citation in enumerate(citations, 1):
-        if citation.quote in found:
-            ends.append((found[citation.quote], number))
+        said = (citation.quote, citation.cited)
+        quote = next((quote for quote in left if (quote.text, quote.cited) == said), None)
+        if quote is not None:
+            left.remove(quote)
+            ends.append((quote.stop, number))
     pieces: list[dict[str, Any]] = []
     done = 0
     for stop, number in sorted(ends):
@@ -102,69 +122,28 @@ def _pieces(text: str, citations: Sequence[Citation]) -> list[dict[str, Any]]:
     return [*pieces, {"text": printable(text[done:]), "number": None}]
 
 
-def _reference(name: str, number: int, citation: Citation, answer: Answer, pages: Pages) -> dict[str, Any]:
-    found = (
-        _found(name, number, citation.passage, answer, pages)
-        if citation.passage
-        else {"id": name, "number": number, "href": None, "place": None, "passage": None}
-    )
-    if citation.verified:
-        verdict = "verified"
-    elif citation.passage is None:
-        verdict = "not found in the documents"
-    elif citation.score == 1.0:
-        verdict = "not verified, too short to prove anything"
-    else:
-        verdict = f"not verified, best match {citation.score:.0%}"
-    if citation.cited:
-        verdict += f" (the answer names {citation.cited})"
-    state = "good" if citation.verified else "bad"
-    return {**found, "quote": printable(citation.quote), "state": state, "verdict": printable(one_line(verdict))}
-
-
-def _found(name: str, number: int, passage: Passage, answer: Answer, pages: Pages) -> dict[str, Any]:
-    document = answer.documents[passage.document]
+def _reference(name: str, number: int, citation: Citation, answer: Answer, alone: bool, pages: Pages) -> dict[str, Any]:
+    named = named_elsewhere(citation, answer.documents)
     return {
-        "id": name,
-        "number": number,
-        "href": pages.add(answer.first + passage.document, document, passage),
-        "place": printable(place(passage, answer.documents)),
-        "passage": printable(passage.text),
+        **_found(name, number, citation.passage, answer, alone, pages),
+        "quote": printable(citation.quote),
+        "state": "good" if citation.verified else "bad",
+        "verdict": verdict(citation),
+        "named": named,
     }
 
 
-def _strips(name: str, answer: Answer, pages: Pages) -> list[dict[str, Any]]:
-    """For each document with several pages, how hot each of them is."""
-    strips = []
-    for index, heats in enumerate(answer.evidence.heat or ()):
-        document = answer.documents[index]
-        if len(heats) < 2 or not any(heats):
-            continue
-        labels = [page_name(document, page) for page in range(len(heats))]
-        cells = [
-            {
-                "level": round(_LEVELS * min(1.0, (heat / _HOTTEST) ** 0.5)),
-                "label": printable(f"{label}: {heat:.1f}"),
-                "href": pages.id_of(answer.first + index, page),
-            }
-            for page, (heat, label) in enumerate(zip(heats, labels, strict=True))
-        ]
-        strongest = sorted(range(len(heats)), key=lambda page: -heats[page])[:3]
-        strips.append(
-            {
-                "id": f"{name}-strip{index}",
-                "name": printable(name_of(document)),
-                "unit": document.unit or "page",
-                "cells": cells,
-                "strongest": printable(", ".join(f"{labels[page]} ({heats[page]:.1f})" for page in strongest)),
-                "first": printable(labels[0]),
-                "last": printable(labels[-1]),
-            }
-        )
-    return strips
-
-
-def _notes(document: dict[str, Any]) -> list[str]:
-    reason = [document["reason"]] if document["reason"] else []
-    recognised = ["pages recognised (OCR): " + ", ".join(map(str, document["recognised"]))]
-    return [*reason, *document["dropped"], *document["warnings"], *(recognised if document["recognised"] else [])]
+def _found(
+    name: str, number: int, passage: Passage | None, answer: Answer, alone: bool, pages: Pages
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": name, "number": number, "quote": None, "state": "", "named": None, "href": None}
+    if passage is None:
+        return found
+    document = answer.documents[passage.document]
+    return {
+        **found,
+        "href": pages.add(answer.first + passage.document, document, passage),
+        "name": None if alone else one_line(name_of(document)),
+        "where": one_line(place_within(document, passage)),
+        "passage": printable(passage.text),
+    }
