@@ -21,6 +21,7 @@ from hipcli.errors import HipError
 
 Other = TypeVar("Other")
 
+_START_S = 60.0  # that a process may take to start, where a machine is busy
 _AHEAD = 64  # files that are read before the one whose turn it is
 
 
@@ -138,6 +139,8 @@ class _Reader:
                 elif "ended" in message:
                     ended.add(message["ended"])
                     begun.remove(message["ended"])
+                elif "ready" in message:
+                    channel.settimeout(self._options.seconds)
                 elif "failed" in message:
                     why = f"its reader failed ({message['failed']})", "it may be damaged; other programs may open it"
                 elif "done" in message:
@@ -169,7 +172,7 @@ class _Reader:
         """The socket to the process, which is started unless it runs."""
         if self._channel is None:
             self._channel, theirs = socket.socketpair()
-            self._channel.settimeout(self._options.seconds)
+            self._channel.settimeout(max(_START_S, self._options.seconds))
             with theirs:
                 number = theirs.fileno()
                 self._process = subprocess.Popen(

@@ -3,6 +3,7 @@
 Reads requests from a socket, each with an open file, and answers with what is read, message by message.
 """
 
+import ctypes
 import os
 import resource
 import signal
@@ -20,6 +21,7 @@ from hipcli.errors import first_line
 OUT_OF_MEMORY = 77  # exit status
 _UNUSED_ADDRESSES = 2048 * MIB  # of stacks, libraries and arenas, which take addresses and no memory
 _WATCH_S = 0.05
+_END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def main() -> NoReturn:
@@ -32,9 +34,11 @@ def main() -> NoReturn:
     if first is None:
         sys.exit()
     options = ReadOptions.from_json(first[0])
+    end_with_parent()
     _limit_memory(options.memory * MIB)
     heartbeat.listen(lambda: wire.send(channel, {"beat": True}))
     try:
+        wire.send(channel, {"ready": True})
         while (request := wire.receive(channel)) is not None:
             message, file = request
             assert file is not None
@@ -76,6 +80,15 @@ def _discard_prints() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process as soon as the thread ends that started it.
+
+    The watch does so, too, but not while a library holds the interpreter's lock.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
 
 
 def _limit_memory(limit: int) -> None:

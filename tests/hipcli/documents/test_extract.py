@@ -74,14 +74,14 @@ def test_pictures_that_are_not_read_are_told_together(tmp_path: Path) -> None:
     (tmp_path / "z.txt").write_text("text")
     (tmp_path / "0.png").write_bytes(b"\x89PNG\r\n")
     assert told() == [f"hip: warning: {tmp_path}/0.png: not read: is a picture, and --ocr is off"]
-    for number in range(1, 1200):
+    for number in range(1, 120):
         (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n")
     names = ", ".join(f"{tmp_path}/{name}.png" for name in ("0", "1", "10"))
     assert told() == [
-        f"hip: warning: 1,200 files were not read, {names} and 1,197 more: each is a picture, and --ocr is off"
+        f"hip: warning: 120 files were not read, {names} and 117 more: each is a picture, and --ocr is off"
     ]
     entries = json.loads(run("--ocr", "off", "--report", "--json", tmp_path).stdout)["documents"]
-    assert len([entry for entry in entries if entry["status"] == "skipped"]) == 1200
+    assert len([entry for entry in entries if entry["status"] == "skipped"]) == 120
 
 
 def test_json(tmp_path: Path, book: Path) -> None:

@@ -139,6 +139,35 @@ def test_interrupt_ends_the_readers_too(tmp_path: Path) -> None:
     assert not any(Path(f"/proc/{child}").exists() for child in found)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_reader_ends_with_its_parent_whatever_it_does(tmp_path: Path) -> None:
+    # A power of that size takes minutes, and no other thread runs meanwhile.
+    reader = "from hipcli.documents.worker import end_with_parent; end_with_parent(); print(flush=True); 3 ** 10**9"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {reader!r}]).wait()"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    if Path(f"/proc/{child}").exists():
+        os.kill(int(child), signal.SIGKILL)
+        pytest.fail("the reader is still there")
+
+
+def test_the_start_of_a_process_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    slow = tmp_path / "python"
+    slow.write_text(f'#!/bin/sh\nsleep 1.5\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    (result,) = read(tmp_path / "a.txt", seconds=1)
+    assert isinstance(result, Document)
+
+
 def test_a_module_beside_the_documents_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "json.py").write_text("import os; os._exit(9)")
     monkeypatch.chdir(tmp_path)
